@@ -1,0 +1,1 @@
+//! config-runtime: to be written.

@@ -1,0 +1,1 @@
+//! config-settings: to be written.

@@ -1,0 +1,2 @@
+//! The fastkeep binary: composition root.
+fn main() {}

@@ -1,0 +1,1 @@
+//! logsvc-api: to be written.

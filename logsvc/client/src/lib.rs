@@ -1,0 +1,1 @@
+//! logsvc-client: to be written.

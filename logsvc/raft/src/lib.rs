@@ -1,0 +1,1 @@
+//! logsvc-raft: to be written.

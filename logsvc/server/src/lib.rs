@@ -1,0 +1,1 @@
+//! logsvc-server: to be written.

@@ -1,0 +1,1 @@
+//! proxy-commands: to be written.

@@ -1,0 +1,1 @@
+//! proxy-engine: to be written.

@@ -1,0 +1,1 @@
+//! proxy-resp: to be written.

@@ -1,0 +1,1 @@
+//! proxy-shard: to be written.

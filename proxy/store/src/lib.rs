@@ -1,0 +1,1 @@
+//! proxy-store: to be written.

@@ -1,0 +1,1 @@
+//! snapshot-rdb: to be written.

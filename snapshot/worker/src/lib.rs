@@ -1,0 +1,1 @@
+//! snapshot-worker: to be written.

@@ -1,0 +1,1 @@
+//! tests-differential: to be written.

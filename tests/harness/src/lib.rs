@@ -1,0 +1,1 @@
+//! tests-harness: to be written.
