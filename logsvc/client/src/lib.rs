@@ -1,1 +1,22 @@
-//! logsvc-client: to be written.
+//! The log as its users see it: claim a shard, append blocks, read what is committed, keep metadata.
+//!
+//! Everything outside `logsvc` talks to the log through [`LogService`] and [`Appender`]. Three implementations share one
+//! conformance suite: the embedded log (`logsvc-server`, three replicas in this process), [`tcp::TcpLog`] (replicas in other
+//! processes) and [`memory::MemoryLog`] (a fake for tests).
+//!
+//! ```text
+//!                trim               durable           tail
+//!   positions  ---|-------------------|-----------------|--->
+//!              gone   committed: readable   in flight: appended, not yet on disk in a quorum
+//! ```
+
+mod error;
+pub mod memory;
+mod progress;
+mod service;
+
+pub use error::LogError;
+pub use progress::Progress;
+pub use service::{
+    Appender, Claim, Claimed, LogService, MetaValue, ReplicaDescription, ReplicaState, ShardDescription,
+};
