@@ -1,0 +1,297 @@
+//! Sections that several processes share. Every field has a default; units are in the names.
+
+use serde::{Deserialize, Serialize};
+
+use crate::SettingsError;
+
+/// `[http]`: the port of metrics, health and the admin API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on.
+    pub bind: String,
+    /// TCP port; 0 picks a free one.
+    pub port: u16,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { bind: "127.0.0.1".to_owned(), port: 8379 }
+    }
+}
+
+/// `[logging]`: what is written to standard error.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logging {
+    /// `human` or `json`.
+    pub format: String,
+    /// A filter of the `tracing` kind, such as `info` or `info,proxy_shard=debug`.
+    pub filter: String,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self { format: "human".to_owned(), filter: "info".to_owned() }
+    }
+}
+
+impl Logging {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        match self.format.as_str() {
+            "human" | "json" => Ok(()),
+            other => {
+                Err(SettingsError::invalid("logging.format", format!("`{other}` is neither human nor json")))
+            }
+        }
+    }
+}
+
+/// `[log]` of a process that uses the log service over TCP: where its replicas are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogCluster {
+    /// The replicas as `zone=host:port`, all three of them.
+    pub replicas: Vec<String>,
+    /// Name of the cluster; a process of another cluster is refused.
+    pub cluster: String,
+    /// Time after which an unanswered append counts as uncertain, in milliseconds.
+    pub append_timeout_ms: u64,
+}
+
+impl Default for LogCluster {
+    fn default() -> Self {
+        Self {
+            replicas: ["az-a=127.0.0.1:7101", "az-b=127.0.0.1:7102", "az-c=127.0.0.1:7103"]
+                .map(str::to_owned)
+                .to_vec(),
+            cluster: "fastkeep".to_owned(),
+            append_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl LogCluster {
+    /// The replicas as (zone, address) pairs.
+    ///
+    /// # Errors
+    /// Names the entry that is not `zone=host:port`.
+    pub fn zones(&self) -> Result<Vec<(String, String)>, SettingsError> {
+        self.replicas
+            .iter()
+            .map(|entry| match entry.split_once('=') {
+                Some((zone, address)) if !zone.is_empty() && address.contains(':') => {
+                    Ok((zone.to_owned(), address.to_owned()))
+                }
+                _ => {
+                    Err(SettingsError::invalid("log.replicas", format!("`{entry}` is not `zone=host:port`")))
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        let zones = self.zones()?;
+        if zones.len() != 3 {
+            return Err(SettingsError::invalid(
+                "log.replicas",
+                format!("{} given; a log has three replicas", zones.len()),
+            ));
+        }
+        for (at, (zone, address)) in zones.iter().enumerate() {
+            if zones[..at].iter().any(|(z, a)| z == zone || a == address) {
+                return Err(SettingsError::invalid(
+                    "log.replicas",
+                    format!("`{zone}={address}` is named twice"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `[storage]`: how a log replica keeps and times its log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogStorage {
+    /// Memory for recent blocks, in mebibytes, for each replica.
+    pub cache_mb: u64,
+    /// Raft's clock step, in milliseconds.
+    pub tick_ms: u64,
+    /// A follower that hears nothing for this long calls an election, in milliseconds (it waits up to
+    /// twice as long, at random).
+    pub election_ms: u64,
+    /// Whether a replica whose disk was wiped is replaced by the other two without being asked.
+    pub replace_wiped: bool,
+}
+
+impl Default for LogStorage {
+    fn default() -> Self {
+        Self { cache_mb: 64, tick_ms: 50, election_ms: 500, replace_wiped: true }
+    }
+}
+
+impl LogStorage {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if self.tick_ms == 0 || self.election_ms < 4 * self.tick_ms {
+            return Err(SettingsError::invalid(
+                "storage.election_ms",
+                "must be at least four times storage.tick_ms, which is above 0",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `[primary]`: how a node holds the lease of its shards.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Primary {
+    /// How long a primary may serve without renewing, in milliseconds.
+    pub lease_ms: u64,
+    /// Part of the lease, in milliseconds, that is not used, against clocks of unequal speed.
+    pub lease_margin_ms: u64,
+}
+
+impl Default for Primary {
+    fn default() -> Self {
+        Self { lease_ms: 3_000, lease_margin_ms: 300 }
+    }
+}
+
+impl Primary {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if self.lease_ms < 200 || self.lease_margin_ms * 2 > self.lease_ms {
+            return Err(SettingsError::invalid(
+                "primary.lease_ms",
+                "must be at least 200 and twice primary.lease_margin_ms",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `[limits]`: what clients may use up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at one time.
+    pub max_clients: usize,
+    /// Largest bulk string of a request, in bytes (Redis: `proto-max-bulk-len`).
+    pub max_bulk_bytes: usize,
+    /// Largest request that is collected for one client, in bytes (Redis: `client-query-buffer-limit`).
+    pub query_buffer_bytes: usize,
+    /// Replies kept for a client that does not read them, in bytes; it is disconnected beyond.
+    pub output_buffer_bytes: usize,
+    /// Writes that the log has not yet taken, in bytes for each shard; more writes wait beyond.
+    pub undurable_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            max_bulk_bytes: 512 << 20,
+            query_buffer_bytes: 1 << 30,
+            output_buffer_bytes: 256 << 20,
+            undurable_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if self.max_clients == 0 {
+            return Err(SettingsError::invalid("limits.max_clients", "must be above 0"));
+        }
+        if self.max_bulk_bytes < 1 << 20 || self.max_bulk_bytes > 512 << 20 {
+            return Err(SettingsError::invalid("limits.max_bulk_bytes", "must be from 1 MiB to 512 MiB"));
+        }
+        Ok(())
+    }
+}
+
+/// `[engine]`: threads and the thresholds of packed encodings, under Redis's names.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Engine {
+    /// Worker threads; 0 = one for each shard, but not more than there are cores.
+    pub workers: usize,
+    /// Redis's `hash-max-listpack-entries`.
+    pub hash_max_listpack_entries: u32,
+    /// Redis's `hash-max-listpack-value`.
+    pub hash_max_listpack_value: u32,
+    /// Redis's `zset-max-listpack-entries`.
+    pub zset_max_listpack_entries: u32,
+    /// Redis's `zset-max-listpack-value`.
+    pub zset_max_listpack_value: u32,
+    /// Redis's `list-max-listpack-size`.
+    pub list_max_listpack_size: i32,
+    /// Redis's `set-max-intset-entries`.
+    pub set_max_intset_entries: u32,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            hash_max_listpack_entries: 128,
+            hash_max_listpack_value: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
+            list_max_listpack_size: -2,
+            set_max_intset_entries: 512,
+        }
+    }
+}
+
+/// `[store]`: where snapshots are kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotStore {
+    /// `file:PATH`, a plain path, or `s3://bucket/prefix`. Empty with `fastkeep up`: DATA/snapshots.
+    pub url: String,
+    /// Endpoint of an S3-compatible store, such as `http://127.0.0.1:9000`; empty = AWS itself.
+    pub s3_endpoint: String,
+    /// S3 region; empty = from the usual AWS variables.
+    pub s3_region: String,
+    /// `bucket` in the path instead of in the host name, as most S3-compatible stores want it.
+    pub s3_path_style: bool,
+}
+
+/// `[snapshots]`: when snapshots are made and how long they stay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotPolicy {
+    /// Longest time between snapshots of a shard that changed, in seconds; 0 = not by time.
+    pub interval_secs: u64,
+    /// Log since the last snapshot that causes the next one, in mebibytes; 0 = not by size.
+    pub log_mb: u64,
+    /// Snapshots kept at least, for each shard.
+    pub keep_count: usize,
+    /// Snapshots older than this many days go, beyond `keep_count`; 0 = by count only.
+    pub keep_days: u64,
+    /// Slot ranges into which a snapshot is cut.
+    pub segments: u16,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self { interval_secs: 300, log_mb: 256, keep_count: 3, keep_days: 7, segments: 32 }
+    }
+}
+
+impl SnapshotPolicy {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if self.keep_count == 0 {
+            return Err(SettingsError::invalid(
+                "snapshots.keep_count",
+                "must be at least 1: the log before it is trimmed",
+            ));
+        }
+        if self.segments == 0 || self.segments > 16_384 {
+            return Err(SettingsError::invalid("snapshots.segments", "must be from 1 to 16384"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! The settings of each process: which sections it has, and its own top-level keys.
+
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{
+    Engine, Http, Limits, LogCluster, LogStorage, Logging, Primary, SnapshotPolicy, SnapshotStore,
+};
+use crate::{Settings, SettingsError};
+
+/// `fastkeep up`: everything in one process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Up {
+    /// Port of the Redis endpoint; 0 picks a free one.
+    pub port: u16,
+    /// Port of metrics, health and the admin API; 0 picks a free one.
+    pub http_port: u16,
+    /// Address that both ports listen on.
+    pub bind: String,
+    /// Folder of everything that is kept.
+    pub data: String,
+    /// Number of shards; fixed when the data folder is first used.
+    pub shards: u32,
+    /// The primary's lease.
+    pub primary: Primary,
+    /// What clients may use up.
+    pub limits: Limits,
+    /// Threads and encodings.
+    pub engine: Engine,
+    /// The three log replicas.
+    pub storage: LogStorage,
+    /// Where snapshots are kept.
+    pub store: SnapshotStore,
+    /// When snapshots are made.
+    pub snapshots: SnapshotPolicy,
+    /// What is written to standard error.
+    pub logging: Logging,
+}
+
+impl Default for Up {
+    fn default() -> Self {
+        Self {
+            port: 6379,
+            http_port: 8379,
+            bind: "127.0.0.1".to_owned(),
+            data: "./data".to_owned(),
+            shards: 1,
+            primary: Primary::default(),
+            limits: Limits::default(),
+            engine: Engine::default(),
+            storage: LogStorage::default(),
+            store: SnapshotStore::default(),
+            snapshots: SnapshotPolicy::default(),
+            logging: Logging::default(),
+        }
+    }
+}
+
+impl Settings for Up {
+    fn validate(&self) -> Result<(), SettingsError> {
+        check_shards(self.shards)?;
+        self.primary.validate()?;
+        self.limits.validate()?;
+        self.storage.validate()?;
+        self.snapshots.validate()?;
+        self.logging.validate()
+    }
+}
+
+/// `fastkeep logsvc`: one replica of the log service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogService {
+    /// The zone that this replica is; one of `log.replicas`.
+    pub zone: String,
+    /// `host:port` to listen on; empty = this zone's address in `log.replicas`.
+    pub listen: String,
+    /// Folder of the log.
+    pub data: String,
+    /// Number of shards of the cluster; the same on every process.
+    pub shards: u32,
+    /// All replicas, this one included.
+    pub log: LogCluster,
+    /// How the log is kept.
+    pub storage: LogStorage,
+    /// Metrics, health and the admin API.
+    pub http: Http,
+    /// What is written to standard error.
+    pub logging: Logging,
+}
+
+impl Default for LogService {
+    fn default() -> Self {
+        Self {
+            zone: "az-a".to_owned(),
+            listen: String::new(),
+            data: "./data/logsvc".to_owned(),
+            shards: 1,
+            log: LogCluster::default(),
+            storage: LogStorage::default(),
+            http: Http { port: 8380, ..Http::default() },
+            logging: Logging::default(),
+        }
+    }
+}
+
+impl Settings for LogService {
+    fn validate(&self) -> Result<(), SettingsError> {
+        check_shards(self.shards)?;
+        self.log.validate()?;
+        if !self.log.zones()?.iter().any(|(zone, _)| *zone == self.zone) {
+            return Err(SettingsError::invalid("zone", format!("`{}` is not among log.replicas", self.zone)));
+        }
+        self.storage.validate()?;
+        self.logging.validate()
+    }
+}
+
+/// `fastkeep proxy`: one node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Proxy {
+    /// Port of the Redis endpoint; 0 picks a free one.
+    pub port: u16,
+    /// Address that it listens on.
+    pub bind: String,
+    /// The zone that this node is in: it reads the log from the replica there.
+    pub zone: String,
+    /// Folder of the node's identity. Losing it loses no data.
+    pub data: String,
+    /// Number of shards of the cluster; the same on every process.
+    pub shards: u32,
+    /// The log service.
+    pub log: LogCluster,
+    /// The primary's lease.
+    pub primary: Primary,
+    /// What clients may use up.
+    pub limits: Limits,
+    /// Threads and encodings.
+    pub engine: Engine,
+    /// Where snapshots are kept: a node restores from there.
+    pub store: SnapshotStore,
+    /// Metrics, health and the admin API.
+    pub http: Http,
+    /// What is written to standard error.
+    pub logging: Logging,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            port: 6379,
+            bind: "127.0.0.1".to_owned(),
+            zone: "az-a".to_owned(),
+            data: "./data/proxy".to_owned(),
+            shards: 1,
+            log: LogCluster::default(),
+            primary: Primary { lease_ms: 1_000, lease_margin_ms: 100 },
+            limits: Limits::default(),
+            engine: Engine::default(),
+            store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
+            http: Http { port: 8379, ..Http::default() },
+            logging: Logging::default(),
+        }
+    }
+}
+
+impl Settings for Proxy {
+    fn validate(&self) -> Result<(), SettingsError> {
+        check_shards(self.shards)?;
+        self.log.validate()?;
+        self.primary.validate()?;
+        self.limits.validate()?;
+        check_store(&self.store)?;
+        self.logging.validate()
+    }
+}
+
+/// `fastkeep snapshot`: the snapshotter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Snapshot {
+    /// The zone that this process is in: it reads the log from the replica there.
+    pub zone: String,
+    /// Folder for the files of a snapshot in the making; may be lost.
+    pub data: String,
+    /// Number of shards of the cluster; the same on every process.
+    pub shards: u32,
+    /// The log service.
+    pub log: LogCluster,
+    /// Where snapshots are kept.
+    pub store: SnapshotStore,
+    /// When snapshots are made.
+    pub snapshots: SnapshotPolicy,
+    /// Metrics, health and the admin API.
+    pub http: Http,
+    /// What is written to standard error.
+    pub logging: Logging,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            zone: "az-a".to_owned(),
+            data: "./data/snapshotter".to_owned(),
+            shards: 1,
+            log: LogCluster::default(),
+            store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
+            snapshots: SnapshotPolicy::default(),
+            http: Http { port: 8381, ..Http::default() },
+            logging: Logging::default(),
+        }
+    }
+}
+
+impl Settings for Snapshot {
+    fn validate(&self) -> Result<(), SettingsError> {
+        check_shards(self.shards)?;
+        self.log.validate()?;
+        check_store(&self.store)?;
+        self.snapshots.validate()?;
+        self.logging.validate()
+    }
+}
+
+/// Shards are slots' owners, and 1024 engines in one process are beyond any use known.
+fn check_shards(shards: u32) -> Result<(), SettingsError> {
+    match shards {
+        1..=1024 => Ok(()),
+        other => Err(SettingsError::invalid("shards", format!("{other} is not from 1 to 1024"))),
+    }
+}
+
+/// Processes of their own have no data folder in common, so the store must be named.
+fn check_store(store: &SnapshotStore) -> Result<(), SettingsError> {
+    if store.url.is_empty() {
+        return Err(SettingsError::invalid("store.url", "is empty; name a folder or s3://bucket/prefix"));
+    }
+    Ok(())
+}
