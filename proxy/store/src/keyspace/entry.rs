@@ -1,0 +1,101 @@
+//! What a lookup gives: an entry to read, or a miss with the position that the miss must wait for.
+//!
+//! Decide holds these while it reads; apply gets the [`Handle`] and finds the same entry again without a search.
+
+use crate::key::Position;
+use crate::types::{Elem, Value};
+
+use super::Stored;
+
+/// Result of [`Keyspace::find`](super::Keyspace::find).
+#[derive(Clone, Copy)]
+pub enum Lookup<'a> {
+    /// The key exists (its expiry may have passed: the caller has the clock).
+    Entry(Entry<'a>),
+    /// The key does not exist. The answer must wait for `gate`: the position of a deletion in flight, else 0.
+    Missing {
+        /// Position to wait for, 0 for none.
+        gate: Position,
+    },
+}
+
+impl<'a> Lookup<'a> {
+    /// The entry, if the key exists.
+    pub fn entry(self) -> Option<Entry<'a>> {
+        match self {
+            Lookup::Entry(entry) => Some(entry),
+            Lookup::Missing { .. } => None,
+        }
+    }
+}
+
+/// Where a lookup saw a key. Good for the first effect on that key after the lookup; a stale handle costs a lookup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle {
+    pub(super) hash: u64,
+}
+
+/// A present key, borrowed.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    pub(super) db: u8,
+    pub(super) slot: u16,
+    pub(super) key: &'a [u8],
+    pub(super) floor: Position,
+    pub(super) stored: &'a Stored,
+}
+
+impl<'a> Entry<'a> {
+    /// The key's bytes.
+    pub fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
+    /// The key's database.
+    pub fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// The key's slot.
+    pub fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    /// Position of the record that last changed what a reader of this key sees.
+    pub fn position(&self) -> Position {
+        self.stored.position.max(self.floor)
+    }
+
+    /// When the key expires, unix milliseconds; `None` when it never does.
+    pub fn expire_at(&self) -> Option<i64> {
+        self.stored.expire_at
+    }
+
+    /// The value.
+    pub fn value(&self) -> Value<'a> {
+        self.stored.value()
+    }
+
+    /// Where this entry is, for the first effect on it.
+    pub fn handle(&self) -> Handle {
+        Handle { hash: 0 }
+    }
+
+    /// The name that OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        match self.value() {
+            Value::Str(Elem::Int(_)) => "int",
+            Value::Str(Elem::Bytes(bytes)) if bytes.len() <= 44 => "embstr",
+            Value::Str(_) => "raw",
+            Value::List(list) => list.encoding(),
+            Value::Hash(hash) => hash.encoding(),
+            Value::Set(set) => set.encoding(),
+            Value::ZSet(zset) => zset.encoding(),
+        }
+    }
+
+    /// Bytes of memory that the key and its value take.
+    pub fn memory_bytes(&self) -> usize {
+        self.stored.memory_bytes() + self.key.len()
+    }
+}
