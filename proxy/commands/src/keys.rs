@@ -1,0 +1,84 @@
+//! Key positions of one call: what COMMAND GETKEYS prints, what routing and ACL look at.
+//! Arguments come as a count and a function, so that any argument store can be walked.
+
+use crate::{Find, KeyFlags, Row};
+
+/// Why the keys of a call can't be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeysError {
+    /// The command has no keys at all.
+    NoKeys,
+    /// A count of keys is no number, not positive, or larger than the arguments that follow.
+    BadCount,
+}
+
+impl Row {
+    /// True when first/last/step say everything about the keys.
+    pub const fn has_plain_keys(&self) -> bool {
+        self.first_key > 0 && !self.flags.has(crate::Flags::MOVABLEKEYS)
+    }
+
+    /// Positions of the keys of a call with `argc` arguments when [`Row::has_plain_keys`]:
+    /// an iterator over argument positions, the first one first.
+    pub fn plain_keys(&self, argc: usize) -> impl Iterator<Item = usize> + use<> {
+        let last = if self.last_key < 0 {
+            argc.checked_sub(self.last_key.unsigned_abs() as usize)
+        } else {
+            Some((self.last_key as usize).min(argc.saturating_sub(1)))
+        };
+        let first = self.first_key.max(0) as usize;
+        let end = if first == 0 { 0 } else { last.map_or(0, |last| last + 1) };
+        (first..end.max(first)).step_by(self.step.max(1) as usize)
+    }
+
+    /// Calls `found(position, flags)` for every key of a call with `argc` arguments, the name at 0.
+    /// `arg(i)` gives an argument's bytes. A call may be reported in part before an error.
+    pub fn for_each_key<'a>(
+        &self,
+        argc: usize,
+        arg: impl Fn(usize) -> &'a [u8],
+        mut found: impl FnMut(usize, KeyFlags),
+    ) -> Result<(), KeysError> {
+        if self.specs.iter().all(|spec| spec.flags.has(KeyFlags::NOT_KEY)) {
+            return Err(KeysError::NoKeys);
+        }
+        for spec in self.specs {
+            let begin = spec.begin as usize;
+            let (first, count, step) = match spec.find {
+                Find::Range { last, step, .. } => {
+                    let last = match last {
+                        0.. => begin + last as usize,
+                        _ => argc.saturating_sub(last.unsigned_abs() as usize),
+                    };
+                    if last >= argc || last < begin {
+                        return Err(KeysError::BadCount);
+                    }
+                    (begin, (last - begin) / step as usize + 1, step as usize)
+                }
+                Find::Count { count_at, first, step } => {
+                    let at = begin + count_at as usize;
+                    let first = begin + first as usize;
+                    let step = step as usize;
+                    let count =
+                        if at < argc { parse_count(arg(at)) } else { None }.ok_or(KeysError::BadCount)?;
+                    if count == 0 || first + (count - 1).saturating_mul(step) >= argc {
+                        return Err(KeysError::BadCount);
+                    }
+                    (first, count, step)
+                }
+            };
+            for i in 0..count {
+                found(first + i * step, spec.flags);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A small non-negative decimal number; longer than nine digits is no count of arguments.
+fn parse_count(text: &[u8]) -> Option<usize> {
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    text.iter().try_fold(0usize, |n, b| b.is_ascii_digit().then(|| n * 10 + (b - b'0') as usize))
+}
