@@ -1,0 +1,198 @@
+//! Effects: how a change of the data is written down, in the log and on the way from decide to apply.
+//!
+//! A small closed set; one key each (two touch whole databases); every number fixed for ever. The engine writes
+//! them with [`EffectWriter`] straight into the open record, [`decode`] reads them back borrowed, and
+//! `Keyspace::apply` carries them out. `docs/effects.md` describes every byte.
+
+mod decode;
+mod items;
+mod kind;
+pub(crate) mod wire;
+mod writer;
+
+pub use decode::{EffectError, Effects, decode, decode_one};
+pub use items::{Indexes, Items, Pairs, ScoredItems};
+pub use kind::EffectKind;
+pub use writer::{
+    EffectAt, EffectIndex, EffectWriter, IndexesWriter, ItemsWriter, Mark, PairsWriter, ScoredWriter,
+};
+
+use crate::Key;
+use crate::types::End;
+
+/// Why a key was deleted; notifications tell these apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    Command = 0,
+    Expired = 1,
+    Evicted = 2,
+}
+
+/// What a new string value does to the key's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpireChange {
+    /// The key has none afterwards.
+    Clear,
+    /// It stays as it is.
+    Keep,
+    /// It becomes this unix time in milliseconds.
+    At(i64),
+}
+
+/// One deterministic change. Byte strings are borrowed from the record.
+///
+/// HashSet, ListPush, SetAdd, ZSetAdd, AppendString and SetRange create the key when it is absent; a collection
+/// that becomes empty is deleted by apply.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Effect<'a> {
+    Delete {
+        key: Key<'a>,
+        reason: Reason,
+    },
+    /// The whole value is replaced; `image` is a `types::image`, not validated by decode.
+    Put {
+        key: Key<'a>,
+        image: &'a [u8],
+        expire_at: Option<i64>,
+    },
+    SetString {
+        key: Key<'a>,
+        value: &'a [u8],
+        expire: ExpireChange,
+    },
+    AppendString {
+        key: Key<'a>,
+        tail: &'a [u8],
+    },
+    SetRange {
+        key: Key<'a>,
+        offset: u32,
+        bytes: &'a [u8],
+    },
+    ExpireAt {
+        key: Key<'a>,
+        at_ms: i64,
+    },
+    Persist {
+        key: Key<'a>,
+    },
+    HashSet {
+        key: Key<'a>,
+        items: Pairs<'a>,
+    },
+    HashDelete {
+        key: Key<'a>,
+        items: Items<'a>,
+    },
+    /// Pushes one item after the other, as LPUSH and RPUSH do.
+    ListPush {
+        key: Key<'a>,
+        end: End,
+        items: Items<'a>,
+    },
+    ListPop {
+        key: Key<'a>,
+        end: End,
+        count: u64,
+    },
+    ListSet {
+        key: Key<'a>,
+        index: u64,
+        value: &'a [u8],
+    },
+    /// Inserts before `index`; an index equal to the length appends.
+    ListInsert {
+        key: Key<'a>,
+        index: u64,
+        value: &'a [u8],
+    },
+    /// Removes the elements at ascending indexes, all counted before the first removal.
+    ListRemove {
+        key: Key<'a>,
+        indexes: Indexes<'a>,
+    },
+    /// Keeps `count` elements from `start` on.
+    ListTrim {
+        key: Key<'a>,
+        start: u64,
+        count: u64,
+    },
+    SetAdd {
+        key: Key<'a>,
+        items: Items<'a>,
+    },
+    SetRemove {
+        key: Key<'a>,
+        items: Items<'a>,
+    },
+    ZSetAdd {
+        key: Key<'a>,
+        items: ScoredItems<'a>,
+    },
+    ZSetRemove {
+        key: Key<'a>,
+        items: Items<'a>,
+    },
+    FlushDatabase {
+        db: u8,
+    },
+    SwapDatabases {
+        a: u8,
+        b: u8,
+    },
+}
+
+impl<'a> Effect<'a> {
+    /// The key that the effect changes; `None` for those on whole databases.
+    pub fn key(&self) -> Option<Key<'a>> {
+        match *self {
+            Effect::Delete { key, .. }
+            | Effect::Put { key, .. }
+            | Effect::SetString { key, .. }
+            | Effect::AppendString { key, .. }
+            | Effect::SetRange { key, .. }
+            | Effect::ExpireAt { key, .. }
+            | Effect::Persist { key }
+            | Effect::HashSet { key, .. }
+            | Effect::HashDelete { key, .. }
+            | Effect::ListPush { key, .. }
+            | Effect::ListPop { key, .. }
+            | Effect::ListSet { key, .. }
+            | Effect::ListInsert { key, .. }
+            | Effect::ListRemove { key, .. }
+            | Effect::ListTrim { key, .. }
+            | Effect::SetAdd { key, .. }
+            | Effect::SetRemove { key, .. }
+            | Effect::ZSetAdd { key, .. }
+            | Effect::ZSetRemove { key, .. } => Some(key),
+            Effect::FlushDatabase { .. } | Effect::SwapDatabases { .. } => None,
+        }
+    }
+
+    pub fn kind(&self) -> EffectKind {
+        match self {
+            Effect::Delete { .. } => EffectKind::Delete,
+            Effect::Put { .. } => EffectKind::Put,
+            Effect::SetString { .. } => EffectKind::SetString,
+            Effect::AppendString { .. } => EffectKind::AppendString,
+            Effect::SetRange { .. } => EffectKind::SetRange,
+            Effect::ExpireAt { .. } => EffectKind::ExpireAt,
+            Effect::Persist { .. } => EffectKind::Persist,
+            Effect::HashSet { .. } => EffectKind::HashSet,
+            Effect::HashDelete { .. } => EffectKind::HashDelete,
+            Effect::ListPush { .. } => EffectKind::ListPush,
+            Effect::ListPop { .. } => EffectKind::ListPop,
+            Effect::ListSet { .. } => EffectKind::ListSet,
+            Effect::ListInsert { .. } => EffectKind::ListInsert,
+            Effect::ListRemove { .. } => EffectKind::ListRemove,
+            Effect::ListTrim { .. } => EffectKind::ListTrim,
+            Effect::SetAdd { .. } => EffectKind::SetAdd,
+            Effect::SetRemove { .. } => EffectKind::SetRemove,
+            Effect::ZSetAdd { .. } => EffectKind::ZSetAdd,
+            Effect::ZSetRemove { .. } => EffectKind::ZSetRemove,
+            Effect::FlushDatabase { .. } => EffectKind::FlushDatabase,
+            Effect::SwapDatabases { .. } => EffectKind::SwapDatabases,
+        }
+    }
+}

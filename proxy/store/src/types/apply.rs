@@ -1,0 +1,161 @@
+//! Carries out collection effects on a collection; called by `Keyspace::apply` alone.
+//!
+//! An effect that does not fit the value (another type, an index out of range) changes nothing and is
+//! reported, never a panic: on the primary it cannot happen, on replay it is counted and logged.
+
+use super::{Hash, Limits, List, Set, ZSet};
+use crate::effect::Effect;
+
+/// A collection as an entry owns it.
+#[derive(Debug)]
+pub(crate) enum Collection {
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    ZSet(ZSet),
+}
+
+/// What an effect did to a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// The collection has no elements left: its key is to be deleted.
+    pub now_empty: bool,
+    /// The effect fitted. False: nothing or not everything that it names could be done.
+    pub fitted: bool,
+}
+
+impl Collection {
+    /// The empty collection that an effect creates when its key is absent; `None` for effects that create none.
+    pub(crate) fn for_effect(effect: &Effect<'_>) -> Option<Self> {
+        match effect {
+            Effect::ListPush { .. } => Some(Self::List(List::new())),
+            Effect::HashSet { .. } => Some(Self::Hash(Hash::new())),
+            Effect::SetAdd { .. } => Some(Self::Set(Set::new())),
+            Effect::ZSetAdd { .. } => Some(Self::ZSet(ZSet::new())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Self::List(list) => list.is_empty(),
+            Self::Hash(hash) => hash.is_empty(),
+            Self::Set(set) => set.is_empty(),
+            Self::ZSet(zset) => zset.is_empty(),
+        }
+    }
+
+    /// Heap bytes behind the collection, in O(1).
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::List(list) => list.heap_bytes(),
+            Self::Hash(hash) => hash.heap_bytes(),
+            Self::Set(set) => set.heap_bytes(),
+            Self::ZSet(zset) => zset.heap_bytes(),
+        }
+    }
+
+    pub(crate) fn encoding(&self) -> &'static str {
+        match self {
+            Self::List(list) => list.encoding(),
+            Self::Hash(hash) => hash.encoding(),
+            Self::Set(set) => set.encoding(),
+            Self::ZSet(zset) => zset.encoding(),
+        }
+    }
+
+    pub(crate) fn as_value(&self) -> super::Value<'_> {
+        match self {
+            Self::List(list) => super::Value::List(list),
+            Self::Hash(hash) => super::Value::Hash(hash),
+            Self::Set(set) => super::Value::Set(set),
+            Self::ZSet(zset) => super::Value::ZSet(zset),
+        }
+    }
+}
+
+/// Carries out one collection effect.
+pub(crate) fn apply_collection(value: &mut Collection, effect: &Effect<'_>, limits: &Limits) -> Applied {
+    let fitted = match value {
+        Collection::List(list) => apply_list(list, effect, limits),
+        Collection::Hash(hash) => apply_hash(hash, effect, limits),
+        Collection::Set(set) => apply_set(set, effect, limits),
+        Collection::ZSet(zset) => apply_zset(zset, effect, limits),
+    };
+    Applied { now_empty: value.is_empty(), fitted }
+}
+
+fn apply_list(list: &mut List, effect: &Effect<'_>, limits: &Limits) -> bool {
+    match effect {
+        Effect::ListPush { end, items, .. } => {
+            items.iter().for_each(|item| list.push(*end, item, limits));
+            true
+        }
+        Effect::ListPop { end, count, .. } => {
+            let fitted = *count <= list.len() as u64;
+            list.pop(*end, usize_of(*count));
+            fitted
+        }
+        Effect::ListSet { index, value, .. } => list.set(usize_of(*index), value, limits),
+        Effect::ListInsert { index, value, .. } => list.insert(usize_of(*index), value, limits),
+        Effect::ListRemove { indexes, .. } => {
+            let named = indexes.len();
+            list.remove_indexes(indexes.iter().map(usize_of)) == named
+        }
+        Effect::ListTrim { start, count, .. } => {
+            list.trim(usize_of(*start), usize_of(*count));
+            true
+        }
+        _ => false,
+    }
+}
+
+fn apply_hash(hash: &mut Hash, effect: &Effect<'_>, limits: &Limits) -> bool {
+    match effect {
+        Effect::HashSet { items, .. } => {
+            items.iter().for_each(|(field, value)| {
+                hash.set(field, value, limits);
+            });
+            true
+        }
+        Effect::HashDelete { items, .. } => {
+            items.iter().fold(true, |fitted, field| hash.remove(field) && fitted)
+        }
+        _ => false,
+    }
+}
+
+fn apply_set(set: &mut Set, effect: &Effect<'_>, limits: &Limits) -> bool {
+    match effect {
+        Effect::SetAdd { items, .. } => {
+            items.iter().for_each(|member| {
+                set.add(member, limits);
+            });
+            true
+        }
+        Effect::SetRemove { items, .. } => {
+            items.iter().fold(true, |fitted, member| set.remove(member) && fitted)
+        }
+        _ => false,
+    }
+}
+
+fn apply_zset(zset: &mut ZSet, effect: &Effect<'_>, limits: &Limits) -> bool {
+    match effect {
+        Effect::ZSetAdd { items, .. } => {
+            items.iter().for_each(|(member, score)| {
+                zset.insert(member, score, limits);
+            });
+            true
+        }
+        Effect::ZSetRemove { items, .. } => {
+            items.iter().fold(true, |fitted, member| zset.remove(member) && fitted)
+        }
+        _ => false,
+    }
+}
+
+/// An index from an effect; one that memory cannot hold becomes out of range.
+fn usize_of(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,48 @@
+//! A key's value, borrowed for reading or owned on its way into the keyspace.
+
+use super::{Elem, Hash, List, Set, ZSet};
+
+/// A key's value as commands read it.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Str(Elem<'a>),
+    List(&'a List),
+    Hash(&'a Hash),
+    Set(&'a Set),
+    ZSet(&'a ZSet),
+}
+
+impl Value<'_> {
+    /// The name that TYPE answers.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::Str(_) => "string",
+            Value::List(_) => "list",
+            Value::Hash(_) => "hash",
+            Value::Set(_) => "set",
+            Value::ZSet(_) => "zset",
+        }
+    }
+}
+
+/// A whole value, for instance one decoded from an image.
+#[derive(Debug)]
+pub enum OwnedValue {
+    Str(Vec<u8>),
+    List(List),
+    Hash(Hash),
+    Set(Set),
+    ZSet(ZSet),
+}
+
+impl OwnedValue {
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            OwnedValue::Str(bytes) => Value::Str(Elem::Bytes(bytes)),
+            OwnedValue::List(list) => Value::List(list),
+            OwnedValue::Hash(hash) => Value::Hash(hash),
+            OwnedValue::Set(set) => Value::Set(set),
+            OwnedValue::ZSet(zset) => Value::ZSet(zset),
+        }
+    }
+}
