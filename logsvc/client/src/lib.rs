@@ -10,6 +10,8 @@
 //!              gone   committed: readable   in flight: appended, not yet on disk in a quorum
 //! ```
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod error;
 pub mod memory;
 mod progress;

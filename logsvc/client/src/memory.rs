@@ -473,6 +473,12 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn conforms() {
+        let log: Arc<dyn LogService> = Arc::new(MemoryLog::new(crate::conformance::SHARDS));
+        crate::conformance::run(&log).await;
+    }
+
+    #[tokio::test]
     async fn unavailable_answers_so() {
         let log = MemoryLog::new(1);
         log.set_unavailable(Some("cut off"));
