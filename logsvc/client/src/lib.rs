@@ -16,9 +16,12 @@ mod error;
 pub mod memory;
 mod progress;
 mod service;
+mod window;
+pub mod wire;
 
 pub use error::LogError;
 pub use progress::Progress;
 pub use service::{
     Appender, Claim, Claimed, LogService, MetaValue, ReplicaDescription, ReplicaState, ShardDescription,
 };
+pub use window::AppendWindow;

@@ -1,0 +1,18 @@
+//! The log's wire protocol: frames, handshake, requests and answers. Both ends use this file; `docs/log-protocol.md` describes the
+//! same bytes for other programs.
+//!
+//! A frame is `length u32 | type u8 | request id u64 | body`; all integers little endian, `length` counts what follows it. Decoding
+//! trusts nothing: every length is checked against the bytes that are there before anything is allocated from it.
+
+mod codec;
+mod frame;
+mod message;
+
+pub use codec::{Reader, WireError, Writer};
+pub use frame::{Frame, FrameDecoder, MAX_FRAME_BYTES, encode_frame};
+pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
+
+/// Version of the protocol. A server answers a hello of another version with an error and closes.
+pub const VERSION: u16 = 1;
+/// First four bytes of a hello.
+pub const MAGIC: [u8; 4] = *b"FKLW";
