@@ -1,1 +1,47 @@
-//! logsvc-raft: to be written.
+//! Consensus for the log service, as a value: a [`Node`] holds one replica of every Raft group of a process,
+//! takes [`Input`]s and hands back [`Outputs`]. It has no thread, no clock, no disk and no socket of its own,
+//! so production and the simulation in `tests/sim` run the same code. This is the only crate that names the
+//! `raft` library. The order in which things become durable is `docs/raft-driver.md`.
+//!
+//! ```text
+//! impl<S: LogStorage> Node<S> {
+//!     pub fn open(config: NodeConfig, storage: S) -> Result<Self, StorageError>; // recovers all groups it finds
+//!     pub fn step(&mut self, input: Input);
+//!     pub fn drain(&mut self) -> Outputs;
+//!     pub fn status(&self, group: GroupId) -> Option<GroupStatus>;
+//!     pub fn meta(&self) -> Option<&MetaState>;                 // as applied here
+//!     pub fn locate(&self, group: GroupId, position: Position) -> Option<Checkpoint>; // newest one whose tail is below `position`: walk the log from there with `Machine::apply`
+//! }
+//! ```
+//! The loop that a server runs on one thread:
+//! ```text
+//! loop {
+//!     for input in what_arrived() { node.step(input); }       // messages, proposals, ticks, "persisted up to n"
+//!     let out = node.drain();
+//!     if let Some(batch) = out.write { writer.send(batch); }   // one ordered writer; it reports Input::Persisted
+//!     for message in out.messages { transport.send(message); } // all of them may leave now
+//!     for answer in out.answers { reply(answer); }             // proposals and reads
+//!     for event in out.applied { publish(event); }             // committed blocks, in order
+//!     if out.more { continue; }                                // work is left over: drain again before waiting
+//! }
+//! ```
+//! `Outputs::write` and `Outputs::messages` are independent: sending does not wait for writing. What has to
+//! wait for a write is kept inside until [`Input::Persisted`] names its ticket.
+
+mod codec;
+mod command;
+mod entry;
+mod io;
+mod machine;
+mod storage;
+
+pub use command::{Claim, Command, CommandError};
+pub use entry::{EntryKind, GroupId, HardState, LogEntry, META_GROUP, NodeNumber, ReplicaId};
+pub use io::{
+    Answer, Applied, Change, GroupStatus, Input, MemberStatus, NodeConfig, Outgoing, Outputs, Refusal,
+    Request, Role,
+};
+pub use machine::{Machine, MachineError, MetaState, MetaValue, Outcome, ShardState};
+pub use storage::{
+    Checkpoint, GroupWrite, LogStorage, Members, Recovered, StorageError, WriteBatch, WriteOp,
+};
