@@ -146,7 +146,6 @@ pub struct Arg {
     pub deprecated: Option<&'static str>,
     pub optional: bool,
     pub multiple: bool,
-    pub multiple_token: bool,
     pub args: &'static [Arg],
 }
 
@@ -358,7 +357,6 @@ const fn arg(name: &'static str, kind: ArgKind) -> Arg {
         deprecated: None,
         optional: false,
         multiple: false,
-        multiple_token: false,
         args: &[],
     }
 }
@@ -419,10 +417,6 @@ impl Arg {
     }
     pub(crate) const fn multiple(mut self) -> Arg {
         self.multiple = true;
-        self
-    }
-    pub(crate) const fn multiple_token(mut self) -> Arg {
-        self.multiple_token = true;
         self
     }
 }
