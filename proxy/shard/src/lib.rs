@@ -1,1 +1,21 @@
-//! proxy-shard: to be written.
+//! One shard on its worker: decide -> write the record -> apply -> append -> hold the reply.
+//!
+//! A [`Shard`] is plain single-threaded data. Its worker calls [`Shard::run`] for each command,
+//! [`Shard::flush`] at the end of a turn and [`Shard::poll_log`] when the log has moved; the replies that it
+//! tags with a position are held by the server. [`keep`] is the shard's life: restore, claim, serve, renew,
+//! and from the beginning again when the log has another primary.
+
+mod config;
+mod keeper;
+pub mod metric_names;
+mod restore;
+mod shard;
+mod status;
+mod watch;
+
+pub use config::ShardConfig;
+pub use keeper::{Host, keep};
+pub use restore::{NoSnapshots, Replayer, RestoreError, Restored, Restorer, replay};
+pub use shard::{ENGINE_VERSION, Role, Shard, Unserved};
+pub use status::{RestoreProgress, ShardStatus};
+pub use watch::WatchId;

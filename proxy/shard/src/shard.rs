@@ -1,0 +1,460 @@
+//! The shard: commands in, records and replies out. Single-threaded, owned by one worker, no await.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use logsvc_api::{BlockBuilder, Epoch, MAX_BODY_BYTES, Position, RecordKind, ShardId};
+use logsvc_client::{Appender, LogError, Progress};
+use proxy_commands::Row;
+use proxy_engine::{Call, Context, Run};
+use proxy_resp::{Args, Reply};
+use proxy_store::effect::{self, EffectIndex};
+use proxy_store::{EffectWriter, Key, Keyspace, Reason};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+
+use crate::watch::{Watches, is_expired};
+use crate::{Replayer, ShardConfig, ShardStatus, WatchId};
+
+/// Version of the effects that this program writes and understands.
+pub const ENGINE_VERSION: u16 = 1;
+/// An open block of this length is sealed before the turn ends.
+const SEAL_BYTES: usize = 1 << 20;
+/// A record's body stays below this, with room for the expiries that a command may add.
+const RECORD_MAX_BYTES: usize = MAX_BODY_BYTES - (1 << 20);
+/// Keys whose deletion goes into one record when their time has passed.
+const EXPIRE_BATCH: usize = 128;
+
+/// What the node is for the shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Loads snapshot and log, or waits for the log to let it serve.
+    Restoring = 0,
+    /// Serves reads and writes.
+    Primary = 1,
+    /// Stopped serving a moment ago; its memory is about to be dropped.
+    Demoted = 2,
+}
+
+/// Why a command can't run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// The data isn't here yet.
+    Loading,
+    /// The log lags: a write waits until it has room.
+    Full,
+}
+
+/// What belongs to one term as a primary.
+struct Term {
+    epoch: Epoch,
+    appender: Box<dyn Appender>,
+    /// End of the lease, less the margin.
+    lease_until: Instant,
+    /// Last position of each block on its way.
+    in_flight: VecDeque<Position>,
+}
+
+/// One shard.
+pub struct Shard {
+    id: ShardId,
+    config: ShardConfig,
+    role: Role,
+    ks: Keyspace,
+    builder: BlockBuilder,
+    index: EffectIndex,
+    watches: Watches,
+    rng: SmallRng,
+    term: Option<Term>,
+    progress: Arc<Progress>,
+    durable: Position,
+    now_ms: i64,
+    now: Instant,
+    active_expire: bool,
+    due: Vec<(u8, u16, Vec<u8>)>,
+    /// Time that DEBUG SLEEP asks for.
+    sleep: Option<Duration>,
+    status: Arc<ShardStatus>,
+}
+
+impl Shard {
+    /// A shard without data, restoring.
+    pub fn new(id: ShardId, config: ShardConfig, status: Arc<ShardStatus>) -> Self {
+        Self {
+            id,
+            role: Role::Restoring,
+            ks: Keyspace::new(config.limits.clone()),
+            config,
+            builder: BlockBuilder::new(id, 0, 0),
+            index: EffectIndex::new(),
+            watches: Watches::default(),
+            rng: SmallRng::from_os_rng(),
+            term: None,
+            progress: Arc::new(Progress::new()),
+            durable: 0,
+            now_ms: 0,
+            now: Instant::now(),
+            active_expire: true,
+            due: Vec::new(),
+            sleep: None,
+            status,
+        }
+    }
+
+    /// The shard's number.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The role in force.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Figures for others.
+    pub fn status(&self) -> &Arc<ShardStatus> {
+        &self.status
+    }
+
+    /// The data, for reading.
+    pub fn keyspace(&self) -> &Keyspace {
+        &self.ks
+    }
+
+    /// Last position written.
+    pub fn tail(&self) -> Position {
+        self.builder.tail()
+    }
+
+    /// Last position known to be durable.
+    #[inline]
+    pub fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// Sets the clock for what follows; called once a wake.
+    #[inline]
+    pub fn set_clock(&mut self, now: Instant, now_ms: i64) {
+        self.now = now;
+        self.now_ms = now_ms;
+    }
+
+    /// Whether a command may run now; `write` also asks for room in the log.
+    #[inline]
+    pub fn admit(&self, write: bool) -> Result<(), Unserved> {
+        match &self.term {
+            Some(term) if self.role == Role::Primary && self.now < term.lease_until => {
+                if write && self.backlog() >= self.config.in_flight_bytes {
+                    return Err(Unserved::Full);
+                }
+                Ok(())
+            }
+            _ => Err(Unserved::Loading),
+        }
+    }
+
+    /// Whether writes have room again; half of the limit must be free, so that they don't stutter.
+    pub fn has_room(&self) -> bool {
+        self.backlog() <= self.config.in_flight_bytes / 2
+    }
+
+    #[inline]
+    fn backlog(&self) -> u64 {
+        self.progress.in_flight_bytes() + self.builder.len_bytes() as u64
+    }
+
+    /// Runs one command as an atomic unit. The reply goes to `out`; the result is the position that it must
+    /// wait for, 0 for none. The caller has asked [`Shard::admit`].
+    #[inline]
+    pub fn run(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        db: u8,
+        slot: Option<u16>,
+        out: &mut Reply,
+    ) -> Ran {
+        self.begin();
+        let (gate, succeeded) = self.step(row, args, db, slot, out);
+        Ran { gate: self.commit(gate), succeeded }
+    }
+
+    /// Opens an atomic unit of several commands: [`Shard::step`] each, then [`Shard::commit`].
+    #[inline]
+    pub fn begin(&mut self) {
+        if self.builder.len_bytes() > SEAL_BYTES {
+            self.seal();
+        }
+        self.builder.begin(RecordKind::Effects);
+        self.index.clear();
+    }
+
+    /// One command of the open unit: decides it, then applies its effects, so that the next one sees them.
+    /// Returns what its reply rests on besides the unit itself, and whether it succeeded.
+    #[inline]
+    pub fn step(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        db: u8,
+        slot: Option<u16>,
+        out: &mut Reply,
+    ) -> (Position, bool) {
+        let Run::Keys(handler) = proxy_engine::handler(row.id) else {
+            out.error("ERR this command does not run on a shard");
+            return (0, false);
+        };
+        let (reply, effects) = (out.len(), self.index.len());
+        let position = self.builder.next_position();
+        let tail = self.builder.tail();
+        let fx = EffectWriter::new(self.builder.body(), &mut self.index);
+        let mark = fx.mark();
+        let context = Context { db, now_ms: self.now_ms, primary: true, tail, slot, rng: &mut self.rng };
+        let mut call = Call::new(args, &self.ks, out, fx, context);
+        let mut succeeded = proxy_engine::run(handler, &mut call);
+        let (gate, request) = (call.gate(), call.request.take());
+        if call.fx.len() > effects && self.builder.body().len() - self.builder.body_start() > RECORD_MAX_BYTES
+        {
+            EffectWriter::new(self.builder.body(), &mut self.index).truncate(mark);
+            out.truncate(reply);
+            out.error("ERR the changes of this command are too large for one record of the log");
+            succeeded = false;
+        }
+        if let Some(request) = request {
+            self.requested(request);
+        }
+        self.apply_from(effects, position);
+        (gate, succeeded)
+    }
+
+    /// Closes the open unit. Returns what its replies must wait for: `gate` or the unit's own record, 0 when
+    /// that is durable.
+    #[inline]
+    pub fn commit(&mut self, gate: Position) -> Position {
+        let gate = if self.index.is_empty() {
+            self.builder.cancel();
+            gate
+        } else {
+            self.builder.commit()
+        };
+        if gate > self.durable { gate } else { 0 }
+    }
+
+    #[inline]
+    fn apply_from(&mut self, first: usize, position: Position) {
+        let record = self.builder.body();
+        for at in self.index.iter().skip(first) {
+            match effect::decode_one(record, at.offset) {
+                Ok((effect, _)) => {
+                    if !self.watches.is_empty() {
+                        self.watches.touch(&effect, &self.ks);
+                    }
+                    self.ks.apply(&effect, at.handle, position);
+                }
+                Err(error) => {
+                    // What was written can't be read back: memory and log would part ways here.
+                    tracing::error!(shard = self.id, position, ?error, "an effect does not decode");
+                    self.role = Role::Demoted;
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn requested(&mut self, request: proxy_engine::Request) {
+        match request {
+            proxy_engine::Request::Sleep(time) => self.sleep = Some(time),
+            proxy_engine::Request::ActiveExpire(on) => self.active_expire = on,
+        }
+    }
+
+    /// Takes the time that a DEBUG SLEEP asked for.
+    pub fn take_sleep(&mut self) -> Option<Duration> {
+        self.sleep.take()
+    }
+
+    /// Whether the worker has something to do for this shard at the end of the turn.
+    #[inline]
+    pub fn is_pending(&self) -> bool {
+        !self.builder.is_empty()
+    }
+
+    /// End of the turn: hands the open block to the log, unless enough blocks are on their way already.
+    pub fn flush(&mut self) {
+        let full =
+            self.term.as_ref().is_some_and(|term| term.in_flight.len() >= self.config.in_flight_blocks);
+        if !full {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        let Some(term) = &mut self.term else { return };
+        if self.builder.is_empty() || self.role != Role::Primary {
+            return;
+        }
+        let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, ENGINE_VERSION);
+        term.in_flight.push_back(self.builder.tail());
+        term.appender.append(block);
+    }
+
+    /// Looks at what the log has answered; `waker` is woken when there is more. Returns the failure that ends
+    /// the term, if there is one: then call [`Shard::demote`].
+    pub fn poll_log(&mut self, waker: &Waker) -> Option<LogError> {
+        let term = self.term.as_mut()?;
+        self.progress.register(waker);
+        // In this order: what is durable after the failure was seen is final.
+        let failure = self.progress.failure();
+        let durable = self.progress.durable().max(self.durable);
+        if durable > self.durable {
+            self.durable = durable;
+            self.ks.set_durable(durable);
+            while term.in_flight.front().is_some_and(|last| *last <= durable) {
+                term.in_flight.pop_front();
+            }
+            self.status.durable.store(durable, Relaxed);
+        }
+        failure
+    }
+
+    /// Begins a term as the primary of what was restored.
+    pub(crate) fn promote(
+        &mut self,
+        data: Replayer,
+        epoch: Epoch,
+        appender: Box<dyn Appender>,
+        lease_until: Instant,
+    ) {
+        self.ks = data.ks;
+        self.builder = BlockBuilder::new(self.id, data.position, data.chain);
+        self.durable = data.position;
+        self.progress = Arc::clone(appender.progress());
+        self.term = Some(Term { epoch, appender, lease_until, in_flight: VecDeque::new() });
+        self.role = Role::Primary;
+        self.status.set_role(Role::Primary);
+        self.status.set_note("");
+        self.status.set_epoch(epoch);
+        self.publish();
+    }
+
+    /// The lease holds until `until`.
+    pub(crate) fn renewed(&mut self, until: Instant) {
+        if let Some(term) = &mut self.term {
+            term.lease_until = term.lease_until.max(until);
+        }
+    }
+
+    /// End of the lease of the running term.
+    pub fn lease_until(&self) -> Option<Instant> {
+        self.term.as_ref().map(|term| term.lease_until)
+    }
+
+    /// Epoch of the running term.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.term.as_ref().map(|term| term.epoch)
+    }
+
+    /// Ends the term: what was not durable may be lost, so nothing of this memory is served again. The
+    /// caller fails every reply that still waits, in the same breath. Dropping the data happens elsewhere.
+    pub fn demote(&mut self, why: &str) {
+        if self.term.take().is_none() {
+            return;
+        }
+        tracing::warn!(shard = self.id, tail = self.tail(), durable = self.durable, "stopped serving: {why}");
+        metrics::counter!(crate::metric_names::DEMOTIONS, "shard" => self.id.to_string()).increment(1);
+        self.role = Role::Demoted;
+        self.status.set_role(Role::Demoted);
+        self.status.set_note(why);
+        self.status.set_epoch(0);
+        self.status.demotions.fetch_add(1, Relaxed);
+        self.watches.touch_all();
+        self.builder = BlockBuilder::new(self.id, 0, 0);
+        let old = std::mem::replace(&mut self.ks, Keyspace::new(self.config.limits.clone()));
+        // Freeing many keys takes long; nobody waits for it.
+        let _ = std::thread::Builder::new().name("drop-shard".into()).spawn(move || drop(old));
+    }
+
+    pub(crate) fn set_restoring(&mut self) {
+        self.role = Role::Restoring;
+        self.status.set_role(Role::Restoring);
+    }
+
+    /// Logs the deletion of some keys whose time has passed. True when there may be more of them.
+    pub fn expire_due(&mut self) -> bool {
+        if !self.active_expire || self.admit(true).is_err() {
+            return false;
+        }
+        let mut due = std::mem::take(&mut self.due);
+        self.ks.due(self.now_ms, EXPIRE_BATCH, &mut due);
+        let more = due.len() >= EXPIRE_BATCH;
+        if !due.is_empty() {
+            self.begin();
+            let position = self.builder.next_position();
+            let mut fx = EffectWriter::new(self.builder.body(), &mut self.index);
+            for (db, slot, key) in &due {
+                fx.delete(Key { db: *db, slot: *slot, bytes: key }, None, Reason::Expired);
+            }
+            self.apply_from(0, position);
+            self.commit(0);
+            self.status.expired.fetch_add(due.len() as u64, Relaxed);
+        }
+        due.clear();
+        self.due = due;
+        more
+    }
+
+    /// Frees a bounded part of what big deletes left behind; true while there is more.
+    pub fn free_some(&mut self, budget: usize) -> bool {
+        self.ks.free_some(budget)
+    }
+
+    /// Adds a key to what `id` watches. Returns nothing to wait for: EXEC does the waiting.
+    pub fn watch(&mut self, id: WatchId, db: u8, key: &[u8]) {
+        let expired = is_expired(&self.ks, db, key, self.now_ms);
+        self.watches.add(id, db, key, expired);
+    }
+
+    /// Ends `id`'s watches; true when one of its keys was changed or has expired since it was watched.
+    pub fn unwatch(&mut self, id: WatchId) -> bool {
+        self.watches.take(id, &self.ks, self.now_ms)
+    }
+
+    /// What an answer must wait for that rests on anything written so far; 0 when all is durable.
+    pub fn tail_gate(&self) -> Position {
+        if self.tail() > self.durable { self.tail() } else { 0 }
+    }
+
+    /// Publishes the shard's figures for other threads.
+    pub fn publish(&self) {
+        let status = &self.status;
+        for db in 0..proxy_store::DATABASES {
+            let at = usize::from(db);
+            status.keys[at].store(self.ks.len(db), Relaxed);
+            status.expires[at].store(self.ks.expires(db), Relaxed);
+            status.avg_ttl_ms[at].store(self.ks.avg_ttl(db, self.now_ms), Relaxed);
+        }
+        status.bytes.store(self.ks.used_bytes(), Relaxed);
+        status.position.store(self.tail(), Relaxed);
+        status.durable.store(self.durable, Relaxed);
+        status.in_flight_bytes.store(self.backlog(), Relaxed);
+        let (blocks, left) = self.term.as_ref().map_or((0, 0), |term| {
+            let left = term.lease_until.saturating_duration_since(Instant::now());
+            (term.in_flight.len() as u64, left.as_millis() as i64)
+        });
+        status.in_flight_blocks.store(blocks, Relaxed);
+        status.lease_left_ms.store(left, Relaxed);
+    }
+}
+
+/// How a command went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Position that the reply waits for, 0 for none.
+    pub gate: Position,
+    /// False when the reply is an error.
+    pub succeeded: bool,
+}

@@ -1,0 +1,119 @@
+//! What other threads may know about a shard: plain numbers that its worker publishes now and then.
+
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use logsvc_api::{Epoch, Position};
+use parking_lot::Mutex;
+use proxy_store::DATABASES;
+
+use crate::Role;
+
+/// Progress of a restore, written by the restoring thread.
+#[derive(Debug, Default)]
+pub struct RestoreProgress {
+    /// Keys loaded so far.
+    pub keys: AtomicU64,
+    /// Bytes read from snapshot and log.
+    pub bytes: AtomicU64,
+    /// Bytes expected altogether, 0 when unknown.
+    pub total_bytes: AtomicU64,
+    /// Position reached.
+    pub position: AtomicU64,
+    /// Position to reach, 0 when unknown.
+    pub target: AtomicU64,
+    /// Unix milliseconds when it began, 0 when none runs.
+    pub started_ms: AtomicI64,
+}
+
+impl RestoreProgress {
+    /// Percent done: by bytes while the snapshot loads, by positions while the log is read.
+    pub fn percent(&self) -> f64 {
+        let part = |done: u64, all: u64| if all == 0 { 0.0 } else { (done as f64 / all as f64).min(1.0) };
+        let by_bytes = part(self.bytes.load(Relaxed), self.total_bytes.load(Relaxed));
+        let by_position = part(self.position.load(Relaxed), self.target.load(Relaxed));
+        100.0 * by_bytes.max(by_position)
+    }
+
+    /// Seconds left at the pace so far; `None` before there is a pace.
+    pub fn seconds_left(&self, now_ms: i64) -> Option<f64> {
+        let started = self.started_ms.load(Relaxed);
+        let percent = self.percent();
+        let taken = now_ms.saturating_sub(started) as f64 / 1000.0;
+        (started > 0 && percent > 0.0).then(|| taken * (100.0 - percent) / percent)
+    }
+}
+
+/// A shard's figures for INFO, metrics and `ctl`.
+#[derive(Debug, Default)]
+pub struct ShardStatus {
+    role: AtomicU8,
+    /// Epoch of the claim that is served, 0 for none.
+    pub epoch: AtomicU64,
+    /// Last position written.
+    pub position: AtomicU64,
+    /// Last position known to be durable.
+    pub durable: AtomicU64,
+    /// Bytes waiting for the log.
+    pub in_flight_bytes: AtomicU64,
+    /// Blocks waiting for the log.
+    pub in_flight_blocks: AtomicU64,
+    /// Keys per database.
+    pub keys: [AtomicU64; DATABASES as usize],
+    /// Keys with an expiry per database.
+    pub expires: [AtomicU64; DATABASES as usize],
+    /// Average time to live per database, in milliseconds.
+    pub avg_ttl_ms: [AtomicI64; DATABASES as usize],
+    /// Bytes used by keys and values.
+    pub bytes: AtomicU64,
+    /// Keys deleted because their time had passed.
+    pub expired: AtomicU64,
+    /// Times that this node stopped being the primary.
+    pub demotions: AtomicU64,
+    /// Writes that wait for room in the log.
+    pub parked: AtomicU64,
+    /// Effects applied as a primary: Redis's `rdb_changes_since_last_save` base.
+    pub effects: AtomicU64,
+    /// What is left of the lease in milliseconds at the last look.
+    pub lease_left_ms: AtomicI64,
+    /// The running or last restore.
+    pub restore: RestoreProgress,
+    note: Mutex<String>,
+}
+
+impl ShardStatus {
+    /// The shard's role.
+    pub fn role(&self) -> Role {
+        match self.role.load(Relaxed) {
+            1 => Role::Primary,
+            2 => Role::Demoted,
+            _ => Role::Restoring,
+        }
+    }
+
+    pub(crate) fn set_role(&self, role: Role) {
+        self.role.store(role as u8, Relaxed);
+    }
+
+    /// Why the shard isn't served, in words; empty when it is.
+    pub fn note(&self) -> String {
+        self.note.lock().clone()
+    }
+
+    pub(crate) fn set_note(&self, note: impl Into<String>) {
+        *self.note.lock() = note.into();
+    }
+
+    /// Records written but not yet durable.
+    pub fn lag(&self) -> Position {
+        self.position.load(Relaxed).saturating_sub(self.durable.load(Relaxed))
+    }
+
+    /// Keys over all databases.
+    pub fn total_keys(&self) -> u64 {
+        self.keys.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    pub(crate) fn set_epoch(&self, epoch: Epoch) {
+        self.epoch.store(epoch, Relaxed);
+    }
+}
