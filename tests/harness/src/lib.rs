@@ -1,1 +1,13 @@
-//! tests-harness: to be written.
+//! What tests that cross crates share: starting fastkeep and redis-server, and a client that pipelines.
+//!
+//! Everything here panics with a message when the machine or the product is not as a test needs it: that
+//! is a failing test, and the message says of what.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod oracle;
+mod process;
+
+pub use client::{Client, Reply};
+pub use oracle::Oracle;
+pub use process::{Fastkeep, Running, binary, free_ports};

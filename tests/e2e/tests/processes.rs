@@ -1,0 +1,171 @@
+//! Proves the deployment of separate processes over TCP: three log replicas, a proxy, a snapshotter.
+//!
+//! A log replica is killed under load without an error reaching a client, and catches up; a proxy is killed
+//! and another one with an empty disk restores all from snapshot and log.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tests_harness::{Client, Fastkeep, Reply, Running, free_ports};
+
+const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
+
+/// Command lines of a cluster whose data is under one folder.
+struct Cluster {
+    logs: Vec<Fastkeep>,
+    snapshotter: Fastkeep,
+    replicas: String,
+    store: String,
+}
+
+impl Cluster {
+    fn new(folder: &Path, shards: &str) -> Self {
+        let ports = free_ports(3);
+        let replicas: Vec<String> =
+            ZONES.iter().zip(&ports).map(|(zone, port)| format!("{zone}=127.0.0.1:{port}")).collect();
+        let replicas = replicas.join(",");
+        let store = folder.join("snapshots").display().to_string();
+        let logs = ZONES
+            .iter()
+            .map(|zone| {
+                let data = folder.join(zone).display().to_string();
+                let arguments =
+                    ["logsvc", "--zone", zone, "--data", &data, "--shards", shards, "--log-replicas", &replicas, "--http-port", "0"];
+                Fastkeep::new(&arguments, &folder.join(format!("{zone}.log")))
+            })
+            .collect();
+        let work = folder.join("work").display().to_string();
+        let arguments = [
+            "snapshot", "--data", &work, "--shards", shards, "--log-replicas", &replicas, "--store-url", &store,
+            "--http-port", "0", "--snapshots-interval-secs", "0",
+        ];
+        let snapshotter = Fastkeep::new(&arguments, &folder.join("snapshotter.log"));
+        Self { logs, snapshotter, replicas, store }
+    }
+
+    fn proxy(&self, data: &Path, shards: &str) -> Fastkeep {
+        let folder = data.display().to_string();
+        let arguments = [
+            "proxy", "--port", "0", "--http-port", "0", "--data", &folder, "--shards", shards, "--log-replicas",
+            &self.replicas, "--store-url", &self.store,
+        ];
+        Fastkeep::new(&arguments, &data.with_extension("log"))
+    }
+
+    /// Starts all three replicas; each is ready once a quorum is, so they start side by side.
+    fn start_logs(&self) -> Vec<Running> {
+        let starting: Vec<_> = self
+            .logs
+            .iter()
+            .map(|log| {
+                let log = log.clone();
+                std::thread::spawn(move || log.start())
+            })
+            .collect();
+        starting.into_iter().map(|started| started.join().unwrap()).collect()
+    }
+}
+
+/// Counts up keys of its own until told to stop; every reply must be a success.
+fn write_steadily(port: u16, writer: usize, stop: &AtomicBool, written: &AtomicU64) {
+    let mut client = Client::connect(port).unwrap();
+    let mut n = 0_u64;
+    while !stop.load(Ordering::Relaxed) {
+        n += 1;
+        let reply = client.call(&["INCR", &format!("count:{writer}")]).unwrap();
+        assert_eq!(reply, Reply::Integer(n as i64), "writer {writer}");
+        written.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until `done` writes more have been answered.
+fn wait_for_writes(written: &AtomicU64, more: u64, what: &str) {
+    let (start, begun) = (written.load(Ordering::Relaxed), Instant::now());
+    while written.load(Ordering::Relaxed) < start + more {
+        assert!(begun.elapsed() < Duration::from_secs(30), "writes stopped {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn one_log_replica_is_killed_under_load_and_catches_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::new(folder.path(), "2");
+    let mut logs = cluster.start_logs();
+    let proxy = cluster.proxy(&folder.path().join("proxy"), "2").start();
+    let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (stop, written, port) = (Arc::clone(&stop), Arc::clone(&written), proxy.port);
+            std::thread::spawn(move || write_steadily(port, writer, &stop, &written))
+        })
+        .collect();
+    wait_for_writes(&written, 500, "before anything was killed");
+    for at in 0..3 {
+        logs[at].kill();
+        wait_for_writes(&written, 500, &format!("after {} was killed", ZONES[at]));
+        logs[at] = cluster.logs[at].start();
+        wait_for_caught_up(&logs[at], &proxy);
+        wait_for_writes(&written, 500, &format!("after {} was started again", ZONES[at]));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.join().unwrap();
+    }
+}
+
+/// Waits until no replica of any shard lags, as the leader sees it.
+fn wait_for_caught_up(log: &Running, proxy: &Running) {
+    let begun = Instant::now();
+    loop {
+        let info: serde_json::Value =
+            serde_json::from_str(&proxy.ctl(&["log", "info", "--json"]).unwrap()).unwrap();
+        let replicas = info["replicas"].as_array().unwrap();
+        let healthy = replicas.len() == 6
+            && replicas.iter().all(|replica| {
+                matches!(replica["state"].as_str(), Some("leader" | "follower"))
+                    && replica["lag"].as_u64().unwrap() < 200
+            });
+        if healthy {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "not caught up: {info}; {}", log.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn another_proxy_with_an_empty_disk_restores_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::new(folder.path(), "1");
+    let _logs = cluster.start_logs();
+    let snapshotter = cluster.snapshotter.start();
+    let mut first = cluster.proxy(&folder.path().join("proxy-1"), "1").start();
+    let mut client = first.client();
+    let fill = |client: &mut Client, from: u32| {
+        for n in from..from + 3_000 {
+            client.queue(&["SET", &format!("key:{n}"), &format!("value:{n}")]);
+            client.queue(&["ZADD", "board", &n.to_string(), &format!("member:{n}")]);
+        }
+        client.flush().unwrap();
+        for _ in 0..6_000 {
+            assert!(!matches!(client.read().unwrap(), Reply::Error(_)));
+        }
+    };
+    fill(&mut client, 0);
+    // The first half comes back from a snapshot, the log behind it being trimmed, the second from the log.
+    snapshotter.ctl(&["snapshot", "create"]).unwrap();
+    fill(&mut client, 3_000);
+    let digest = client.text("DEBUG DIGEST");
+    first.kill();
+
+    let second = cluster.proxy(&folder.path().join("proxy-2"), "1").start();
+    let mut client = second.client();
+    assert_eq!(client.text("DEBUG DIGEST"), digest);
+    assert_eq!(client.text("DBSIZE"), "6001");
+    assert_eq!(client.text("GET key:5999"), "value:5999");
+    assert_eq!(client.text("SET key:6000 more"), "OK");
+}

@@ -1,0 +1,207 @@
+//! fastkeep processes of a test: started, waited for, killed, started again on the same folder.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::Client;
+
+/// How long a start may take: log, restore and lease on a busy machine.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// The fastkeep binary under test: `FASTKEEP_BINARY`, or the one beside the test's own executable.
+pub fn binary() -> PathBuf {
+    let path = std::env::var_os("FASTKEEP_BINARY").map_or_else(
+        || std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("fastkeep"),
+        PathBuf::from,
+    );
+    assert!(path.is_file(), "{} is missing; `make build` makes it", path.display());
+    path
+}
+
+/// Ports that were free a moment ago.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
+
+/// A command line of fastkeep, ready to be started (again).
+#[derive(Clone)]
+pub struct Fastkeep {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// Standard error of all runs is appended here.
+    log: PathBuf,
+}
+
+impl Fastkeep {
+    /// `fastkeep ARGUMENTS`, logging to the file `log`.
+    pub fn new(arguments: &[&str], log: &Path) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Self { arguments, environment: Vec::new(), log: log.to_owned() }
+    }
+
+    /// `fastkeep up` on `data` with free ports and further arguments.
+    pub fn up(data: &Path, more: &[&str]) -> Self {
+        let data_text = data.to_str().unwrap();
+        let mut arguments = vec!["up", "--port", "0", "--http-port", "0", "--data", data_text];
+        arguments.extend(more);
+        Self::new(&arguments, &data.with_extension("log"))
+    }
+
+    /// Adds an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the process and waits until it says that it is ready.
+    pub fn start(&self) -> Running {
+        self.try_start().unwrap_or_else(|why| panic!("fastkeep {} did not start: {why}", self.arguments.join(" ")))
+    }
+
+    /// Starts the process; an error is its standard error when it ended, or did not get ready in time.
+    pub fn try_start(&self) -> Result<Running, String> {
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let logged_before = log.metadata().unwrap().len();
+        let mut child = Command::new(binary())
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let (lines, heard) = mpsc::channel();
+        let output = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut running = Running { child, port: 0, http_port: 0, log: self.log.clone() };
+        let begun = Instant::now();
+        loop {
+            match heard.recv_timeout(START_LIMIT.saturating_sub(begun.elapsed())) {
+                Ok(line) => {
+                    if let Some(port) = port_after(&line, "http on ") {
+                        running.http_port = port;
+                    }
+                    if let Some(port) = port_after(&line, "ready on ") {
+                        running.port = port;
+                        return Ok(running);
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let ended = running.child.wait().map(|status| status.to_string()).unwrap_or_default();
+                    return Err(format!("it ended ({ended}): {}", running.log_since(logged_before)));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    return Err(format!("not ready after {START_LIMIT:?}: {}", running.log_since(logged_before)));
+                }
+            }
+        }
+    }
+}
+
+/// The port in `... PREFIX host:port ...`.
+fn port_after(line: &str, prefix: &str) -> Option<u16> {
+    let rest = &line[line.find(prefix)? + prefix.len()..];
+    rest.split_whitespace().next()?.rsplit(':').next()?.parse().ok()
+}
+
+/// A process that is ready. Killed when dropped.
+pub struct Running {
+    child: Child,
+    /// Port that was printed as ready.
+    pub port: u16,
+    /// HTTP port that was printed.
+    pub http_port: u16,
+    log: PathBuf,
+}
+
+impl Running {
+    /// A connection to its port.
+    pub fn client(&self) -> Client {
+        Client::connect(self.port).unwrap_or_else(|e| panic!("cannot connect to port {}: {e}", self.port))
+    }
+
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal by name, such as `TERM` or `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(sent.success(), "cannot send {name}");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < START_LIMIT, "SIGTERM did not end fastkeep: {}", self.log_since(0));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// True while it runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) * 1024
+    }
+
+    /// Runs `fastkeep ctl ARGUMENTS --json` against it; the output, or the error text.
+    pub fn ctl(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(binary())
+            .arg("ctl")
+            .args(["--http", &format!("http://127.0.0.1:{}", self.http_port)])
+            .args(arguments)
+            .output()
+            .unwrap();
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+
+    /// All that it has logged, and what earlier runs on the same folder have.
+    pub fn log(&self) -> String {
+        self.log_since(0)
+    }
+
+    fn log_since(&self, offset: u64) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(offset as usize..).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
