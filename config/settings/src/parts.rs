@@ -181,8 +181,10 @@ pub struct Limits {
     pub max_bulk_bytes: usize,
     /// Largest request that is collected for one client, in bytes (Redis: `client-query-buffer-limit`).
     pub query_buffer_bytes: usize,
-    /// Replies kept for a client that does not read them, in bytes; it is disconnected beyond.
-    pub output_buffer_bytes: usize,
+    /// Unread replies of one client, in bytes, from which it is not read from until it reads.
+    pub output_pause_bytes: usize,
+    /// A client paused so that takes no byte for this long is disconnected, in milliseconds.
+    pub output_stall_ms: u64,
     /// Writes that the log has not yet taken, in bytes for each shard; more writes wait beyond.
     pub undurable_bytes: usize,
 }
@@ -193,7 +195,8 @@ impl Default for Limits {
             max_clients: 10_000,
             max_bulk_bytes: 512 << 20,
             query_buffer_bytes: 1 << 30,
-            output_buffer_bytes: 256 << 20,
+            output_pause_bytes: 1 << 20,
+            output_stall_ms: 60_000,
             undurable_bytes: 64 << 20,
         }
     }

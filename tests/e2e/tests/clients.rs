@@ -13,7 +13,8 @@ fn start(folder: &tempfile::TempDir, shards: &str) -> Running {
 }
 
 fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}; `make needs-test` installs it"));
+    let output =
+        command.output().unwrap_or_else(|e| panic!("{command:?}: {e}; `make needs-test` installs it"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} failed: {out}{err}");
     out.into_owned()
@@ -80,8 +81,13 @@ async fn redis_rs_works() {
         let () = connection.set("greeting", "hello").await.unwrap();
         assert_eq!(connection.get::<_, String>("greeting").await.unwrap(), "hello");
         let () = connection.del(("counter", "hash", "board")).await.unwrap();
-        let (first, second): (i64, i64) =
-            redis::pipe().atomic().incr("counter", 1).incr("counter", 2).query_async(&mut connection).await.unwrap();
+        let (first, second): (i64, i64) = redis::pipe()
+            .atomic()
+            .incr("counter", 1)
+            .incr("counter", 2)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
         assert_eq!((first, second), (1, 3));
         let () = connection.hset_multiple("hash", &[("a", 1), ("b", 2)]).await.unwrap();
         let hash: HashMap<String, i64> = connection.hgetall("hash").await.unwrap();

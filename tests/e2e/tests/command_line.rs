@@ -74,9 +74,11 @@ fn ctl_and_http_answer() {
     for key in 0..100 {
         assert_eq!(client.text(&format!("SET key:{key} {key}")), "OK");
     }
-    let status: serde_json::Value = serde_json::from_str(&running.ctl(&["status", "--json"]).unwrap()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_str(&running.ctl(&["status", "--json"]).unwrap()).unwrap();
     assert_eq!(status["ready"], true, "{status}");
-    let shards: serde_json::Value = serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
+    let shards: serde_json::Value =
+        serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
     let keys: u64 = shards["shards"].as_array().unwrap().iter().map(|s| s["keys"].as_u64().unwrap()).sum();
     assert_eq!(keys, 100, "{shards}");
     assert!(running.ctl(&["nodes"]).unwrap().contains("az-b"));

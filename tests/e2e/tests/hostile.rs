@@ -50,8 +50,13 @@ fn garbage_on_the_port() {
     let nested = "*1\r\n".repeat(100_000);
     assert!(answer_to(&running, nested.as_bytes()).starts_with("-ERR Protocol error: expected '$', got '*'"));
     assert!(answer_to(&running, b"*3\r\n$abc\r\n").starts_with("-ERR Protocol error: invalid bulk length"));
-    assert!(answer_to(&running, b"*2147483648\r\n").starts_with("-ERR Protocol error: invalid multibulk length"));
-    assert!(answer_to(&running, b"GET \"unbalanced\r\n").starts_with("-ERR Protocol error: unbalanced quotes in request"));
+    assert!(
+        answer_to(&running, b"*2147483648\r\n").starts_with("-ERR Protocol error: invalid multibulk length")
+    );
+    assert!(
+        answer_to(&running, b"GET \"unbalanced\r\n")
+            .starts_with("-ERR Protocol error: unbalanced quotes in request")
+    );
     let long = vec![b'x'; 70_000];
     assert!(answer_to(&running, &long).starts_with("-ERR Protocol error: too big inline request"));
     assert_serves(&mut running);
@@ -114,7 +119,7 @@ fn beyond_max_clients_the_error_is_redis_s() {
 #[test]
 fn a_client_that_never_reads_is_bounded_and_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let mut running = start(&folder, &["--limits-output-buffer-bytes", "33554432"]);
+    let mut running = start(&folder, &["--limits-output-stall-ms", "3000"]);
     let mut client = running.client();
     let value = "v".repeat(1 << 20);
     assert_eq!(client.call(&["SET", "big", &value]).unwrap(), Reply::SimpleString(b"OK".to_vec()));
@@ -132,4 +137,8 @@ fn a_client_that_never_reads_is_bounded_and_dropped() {
     let grown = running.memory().saturating_sub(before);
     assert!(grown < 256 * MIB, "a client that never reads costs {} MiB", grown / MIB);
     assert_serves(&mut running);
+    // It is disconnected once it has stalled for long enough: what was sent ends in a closed connection.
+    std::thread::sleep(Duration::from_secs(6));
+    let clients = client.text("CLIENT LIST");
+    assert_eq!(clients.lines().count(), 1, "only this connection is left: {clients}");
 }

@@ -53,7 +53,10 @@ fn write(port: u16, writer: usize, first: u64, progress: &Progress) {
         }
         match client.read() {
             Ok(Reply::Error(error)) => {
-                assert!(error.starts_with("UNCERTAIN") || error.starts_with("LOADING"), "writer {writer}: {error}");
+                assert!(
+                    error.starts_with("UNCERTAIN") || error.starts_with("LOADING"),
+                    "writer {writer}: {error}"
+                );
                 return;
             }
             Ok(_) => replies += 1,

@@ -32,15 +32,37 @@ impl Cluster {
             .iter()
             .map(|zone| {
                 let data = folder.join(zone).display().to_string();
-                let arguments =
-                    ["logsvc", "--zone", zone, "--data", &data, "--shards", shards, "--log-replicas", &replicas, "--http-port", "0"];
+                let arguments = [
+                    "logsvc",
+                    "--zone",
+                    zone,
+                    "--data",
+                    &data,
+                    "--shards",
+                    shards,
+                    "--log-replicas",
+                    &replicas,
+                    "--http-port",
+                    "0",
+                ];
                 Fastkeep::new(&arguments, &folder.join(format!("{zone}.log")))
             })
             .collect();
         let work = folder.join("work").display().to_string();
         let arguments = [
-            "snapshot", "--data", &work, "--shards", shards, "--log-replicas", &replicas, "--store-url", &store,
-            "--http-port", "0", "--snapshots-interval-secs", "0",
+            "snapshot",
+            "--data",
+            &work,
+            "--shards",
+            shards,
+            "--log-replicas",
+            &replicas,
+            "--store-url",
+            &store,
+            "--http-port",
+            "0",
+            "--snapshots-interval-secs",
+            "0",
         ];
         let snapshotter = Fastkeep::new(&arguments, &folder.join("snapshotter.log"));
         Self { logs, snapshotter, replicas, store }
@@ -49,8 +71,19 @@ impl Cluster {
     fn proxy(&self, data: &Path, shards: &str) -> Fastkeep {
         let folder = data.display().to_string();
         let arguments = [
-            "proxy", "--port", "0", "--http-port", "0", "--data", &folder, "--shards", shards, "--log-replicas",
-            &self.replicas, "--store-url", &self.store,
+            "proxy",
+            "--port",
+            "0",
+            "--http-port",
+            "0",
+            "--data",
+            &folder,
+            "--shards",
+            shards,
+            "--log-replicas",
+            &self.replicas,
+            "--store-url",
+            &self.store,
         ];
         Fastkeep::new(&arguments, &data.with_extension("log"))
     }

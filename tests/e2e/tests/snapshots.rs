@@ -101,7 +101,8 @@ fn a_snapshot_under_load_gives_the_same_data_and_redis_reads_it() {
 fn check_newest_with_redis(running: &Running, store: &Path, client: &mut Client) {
     let listed: serde_json::Value =
         serde_json::from_str(&running.ctl(&["snapshot", "list", "--json"]).unwrap()).unwrap();
-    let newest = listed["snapshots"].as_array().unwrap().iter().max_by_key(|s| s["position"].as_u64()).unwrap();
+    let newest =
+        listed["snapshots"].as_array().unwrap().iter().max_by_key(|s| s["position"].as_u64()).unwrap();
     let objects: Vec<PathBuf> = newest["objects"]
         .as_array()
         .unwrap()
@@ -109,7 +110,10 @@ fn check_newest_with_redis(running: &Running, store: &Path, client: &mut Client)
         .map(|object| store.join(object.as_str().unwrap()))
         .collect();
     let all = files_with(store, "rdb");
-    assert!(!objects.is_empty() && objects.iter().all(|object| all.contains(object)), "{objects:?} in {all:?}");
+    assert!(
+        !objects.is_empty() && objects.iter().all(|object| all.contains(object)),
+        "{objects:?} in {all:?}"
+    );
     let mut keys = 0_u64;
     for object in &objects {
         let checked = Command::new("redis-check-rdb").arg(object).output().unwrap();
@@ -132,11 +136,18 @@ fn load_and_compare(object: &Path, client: &mut Client) -> u64 {
     for database in [0, 5] {
         redis.run(&format!("SELECT {database}"));
         client.run(&format!("SELECT {database}"));
-        let tests_harness::Reply::Array(names) = redis.run("KEYS *") else { panic!("KEYS must answer an array") };
+        let tests_harness::Reply::Array(names) = redis.run("KEYS *") else {
+            panic!("KEYS must answer an array")
+        };
         for name in names {
             let tests_harness::Reply::BulkString(name) = name else { panic!("a key must be a bulk string") };
             let ask = [b"DEBUG".as_slice(), b"DIGEST-VALUE", &name];
-            assert_eq!(redis.call(&ask).unwrap(), client.call(&ask).unwrap(), "{}", String::from_utf8_lossy(&name));
+            assert_eq!(
+                redis.call(&ask).unwrap(),
+                client.call(&ask).unwrap(),
+                "{}",
+                String::from_utf8_lossy(&name)
+            );
             keys += 1;
         }
     }
