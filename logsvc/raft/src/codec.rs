@@ -98,6 +98,10 @@ impl Take {
         (0..count).map(|_| self.u64()).collect()
     }
 
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     /// `value` if nothing is left over.
     pub fn end<T>(self, value: T) -> Option<T> {
         self.rest.is_empty().then_some(value)

@@ -149,6 +149,8 @@ fn put_expect(out: &mut Vec<u8>, expect: Option<u64>) {
     out.u64(expect.unwrap_or(0));
 }
 
+/// Outer `None`: damaged bytes.
+#[allow(clippy::option_option)]
 fn take_expect(take: &mut Take) -> Option<Option<u64>> {
     let present = take.bool()?;
     let revision = take.u64()?;

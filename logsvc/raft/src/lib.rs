@@ -3,16 +3,6 @@
 //! so production and the simulation in `tests/sim` run the same code. This is the only crate that names the
 //! `raft` library. The order in which things become durable is `docs/raft-driver.md`.
 //!
-//! ```text
-//! impl<S: LogStorage> Node<S> {
-//!     pub fn open(config: NodeConfig, storage: S) -> Result<Self, StorageError>; // recovers all groups it finds
-//!     pub fn step(&mut self, input: Input);
-//!     pub fn drain(&mut self) -> Outputs;
-//!     pub fn status(&self, group: GroupId) -> Option<GroupStatus>;
-//!     pub fn meta(&self) -> Option<&MetaState>;                 // as applied here
-//!     pub fn locate(&self, group: GroupId, position: Position) -> Option<Checkpoint>; // newest one whose tail is below `position`: walk the log from there with `Machine::apply`
-//! }
-//! ```
 //! The loop that a server runs on one thread:
 //! ```text
 //! loop {
@@ -32,8 +22,15 @@ mod codec;
 mod command;
 mod entry;
 mod io;
+mod lease;
 mod machine;
+mod membership;
+mod node;
+mod replica;
 mod storage;
+mod store;
+mod tail;
+mod wire;
 
 pub use command::{Claim, Command, CommandError};
 pub use entry::{EntryKind, GroupId, HardState, LogEntry, META_GROUP, NodeNumber, ReplicaId};
@@ -42,6 +39,8 @@ pub use io::{
     Request, Role,
 };
 pub use machine::{Machine, MachineError, MetaState, MetaValue, Outcome, ShardState};
+pub use node::Node;
 pub use storage::{
     Checkpoint, GroupWrite, LogStorage, Members, Recovered, StorageError, WriteBatch, WriteOp,
 };
+pub use wire::MAX_FRAME_BYTES;
