@@ -1,0 +1,173 @@
+//! The whole log in one process: three replicas on threads, joined by queues instead of sockets. What `fastkeep up` runs.
+//!
+//! A write's way: appender -> the leader's inbox -> synced write there and on a follower -> acknowledgement, one atomic and one waker.
+
+mod disks;
+mod resend;
+mod service;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use logsvc_client::LogService;
+use logsvc_raft::{Input, META_GROUP, NodeNumber, Outgoing};
+
+use crate::StartError;
+use crate::identity::Stage;
+use crate::replica::{Inbox, Message, Replica, ReplicaConfig, Timing, Transport, block_cache};
+use crate::storage::StorageConfig;
+use disks::Disks;
+use service::Embedded;
+
+/// Settings of an embedded log.
+#[derive(Debug, Clone)]
+pub struct EmbeddedConfig {
+    /// The folder; each zone's replica lies in a folder of its name below it.
+    pub dir: PathBuf,
+    /// Availability zones, one replica each.
+    pub zones: Vec<String>,
+    /// Shards of the log; fixed when the folder is first used.
+    pub shards: u32,
+    /// Bytes of recent blocks kept in memory for readers.
+    pub cache_bytes: u64,
+    /// An append that isn't acknowledged within this time ends as `Uncertain`; other calls as `Unavailable`.
+    pub deadline: Duration,
+    /// Pace of the consensus.
+    pub timing: Timing,
+    /// Settings of each replica's database.
+    pub storage: StorageConfig,
+    /// See [`ReplicaConfig::writer_thread`].
+    pub writer_thread: bool,
+}
+
+impl EmbeddedConfig {
+    /// Three zones and defaults in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            zones: ["az-a", "az-b", "az-c"].map(str::to_owned).to_vec(),
+            shards: 1,
+            cache_bytes: 64 << 20,
+            deadline: Duration::from_secs(10),
+            timing: Timing::default(),
+            storage: StorageConfig::default(),
+            writer_thread: true,
+        }
+    }
+}
+
+/// Starts embedded logs.
+#[derive(Debug)]
+pub struct EmbeddedLog;
+
+/// Keeps an embedded log running; dropping it stops the replicas.
+pub struct EmbeddedHandle {
+    service: Arc<Embedded>,
+    _disks: Disks,
+}
+
+impl EmbeddedLog {
+    /// Opens or creates the log in `config.dir` and waits until every group has a leader. Blocks the calling thread.
+    ///
+    /// # Errors
+    /// See [`StartError`]. When more than a minority of the zones has lost its data, nothing is touched.
+    pub fn start(config: EmbeddedConfig) -> Result<(Arc<dyn LogService>, EmbeddedHandle), StartError> {
+        let mut disks = Disks::examine(&config)?;
+        let replicas = start_replicas(&config, &mut disks)?;
+        let service = Arc::new(Embedded::new(replicas, config.shards, config.deadline));
+        resend::start(&service);
+        wait_until_ready(&service, &config)?;
+        disks.settle(Stage::Member)?;
+        Ok((Arc::clone(&service) as Arc<dyn LogService>, EmbeddedHandle { service, _disks: disks }))
+    }
+}
+
+impl EmbeddedHandle {
+    /// Stops the replicas in good order. Calls after it answer `Unavailable`.
+    pub fn stop(&self) {
+        self.service.stop();
+    }
+
+    /// Stops one zone's replica as if its machine had failed, for tests of what happens then.
+    pub fn stop_zone(&self, az: &str) {
+        for replica in self.service.replicas().iter().filter(|replica| replica.az() == az) {
+            replica.stop();
+        }
+    }
+
+    /// The zone whose replica leads a shard.
+    pub fn leader_zone(&self, shard: u32) -> Option<String> {
+        self.service.leader(shard).map(|replica| replica.az().to_owned())
+    }
+}
+
+impl Drop for EmbeddedHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Frames between replicas of one process.
+struct Queues(HashMap<NodeNumber, Arc<Inbox<Message>>>);
+
+impl Transport for Queues {
+    fn send(&mut self, message: Outgoing) {
+        if let Some(inbox) = self.0.get(&message.to) {
+            inbox.push(Message::Input(Input::Receive { frame: message.to_bytes() }));
+        }
+    }
+}
+
+fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<Replica>>, StartError> {
+    let zones: HashMap<NodeNumber, String> =
+        (1..).zip(&config.zones).map(|(number, az)| (number, az.clone())).collect();
+    let inboxes: HashMap<NodeNumber, Arc<Inbox<Message>>> =
+        zones.keys().map(|number| (*number, Arc::new(Inbox::default()))).collect();
+    let mut replicas = Vec::new();
+    for (number, inbox) in (1..).zip(&config.zones).filter_map(|(n, _)| Some((n, inboxes.get(&n)?))) {
+        // Readers are served from memory by the first zone's replica; the others needn't keep the same blocks.
+        let cache = (number == 1).then(|| block_cache(config.cache_bytes));
+        let start = |disks: &Disks| {
+            let settings = ReplicaConfig {
+                dir: disks.dir(number),
+                cluster: disks.cluster(),
+                number,
+                zones: zones.clone(),
+                shards: config.shards,
+                birth: disks.birth(number),
+                timing: config.timing.clone(),
+                storage: config.storage.clone(),
+                writer_thread: config.writer_thread,
+                cache: cache.clone(),
+            };
+            Replica::start(settings, Arc::clone(inbox), Box::new(Queues(inboxes.clone())))
+        };
+        let started = match start(disks) {
+            Err(StartError::Corrupt(reason)) => {
+                disks.set_aside(number, &reason)?;
+                start(disks)
+            }
+            other => other,
+        };
+        replicas.push(Arc::new(started?));
+    }
+    Ok(replicas)
+}
+
+/// Every group needs a leader, and founding members their groups on disk, before anything is served.
+fn wait_until_ready(service: &Embedded, config: &EmbeddedConfig) -> Result<(), StartError> {
+    let begin = Instant::now();
+    let limit = Duration::from_secs(60);
+    loop {
+        let led = (0..config.shards).chain([META_GROUP]).all(|group| service.leader(group).is_some());
+        if led && service.replicas().iter().all(|replica| replica.has_all_groups()) {
+            return Ok(());
+        }
+        if begin.elapsed() > limit {
+            return Err(StartError::Failed(format!("the log has no leader after {limit:?}")));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,69 @@
+//! A group's status in the words of the log's users.
+
+use std::collections::HashMap;
+
+use logsvc_client::{ReplicaDescription, ReplicaState, ShardDescription};
+use logsvc_raft::{GroupId, GroupStatus, MemberStatus, NodeNumber, Role};
+
+use crate::metric_names;
+
+/// A shard's description; none for the metadata group.
+pub fn describe(
+    status: &GroupStatus,
+    zones: &HashMap<NodeNumber, String>,
+    bytes: u64,
+) -> Option<ShardDescription> {
+    let shard = status.shard.as_ref()?;
+    Some(ShardDescription {
+        shard: shard.shard,
+        epoch: shard.epoch,
+        owner: Some(shard.owner.clone()).filter(|owner| !owner.is_empty()),
+        lease_ms: shard.lease_ms,
+        lease_remaining_ms: 0,
+        tail: shard.tail,
+        chain: shard.chain,
+        trim: shard.trim,
+        durable: shard.tail,
+        bytes,
+        leader: status.leader.map(|leader| leader.0),
+        replicas: status.member_status.iter().map(|member| replica(status, member, zones)).collect(),
+    })
+}
+
+fn replica(
+    status: &GroupStatus,
+    member: &MemberStatus,
+    zones: &HashMap<NodeNumber, String>,
+) -> ReplicaDescription {
+    let error = match &status.role {
+        Role::Stopped(reason) if member.replica == status.replica => Some(reason.clone()),
+        _ => None,
+    };
+    let state = match () {
+        () if error.is_some() => ReplicaState::Failed,
+        () if status.leader == Some(member.replica) => ReplicaState::Leader,
+        () if status.role != Role::Leader => ReplicaState::Unknown,
+        () if !member.active => ReplicaState::Unreachable,
+        () if !member.voter => ReplicaState::Learner,
+        () => ReplicaState::Follower,
+    };
+    ReplicaDescription {
+        id: member.replica.0,
+        az: zones.get(&member.replica.node()).cloned().unwrap_or_default(),
+        state,
+        lag: status.last_index.saturating_sub(member.matched),
+        error,
+    }
+}
+
+/// Sets the lag gauges, if this replica leads.
+pub fn record_lag(status: &GroupStatus, zones: &HashMap<NodeNumber, String>, group: GroupId) {
+    if status.role != Role::Leader {
+        return;
+    }
+    for member in &status.member_status {
+        if let Some(az) = zones.get(&member.replica.node()) {
+            metric_names::lag(az, group, status.last_index.saturating_sub(member.matched));
+        }
+    }
+}

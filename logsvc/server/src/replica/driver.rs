@@ -1,0 +1,411 @@
+//! The replica's thread: feeds the consensus driver, carries out what it asks for, and answers.
+//!
+//! ```text
+//!   appenders, calls, peers, writer --> inbox --> Node --> writer (entries), peers (messages), callers (answers), readers (blocks)
+//! ```
+//! A turn takes everything that waits, so that many appends become one write and one message a peer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use logsvc_raft::{
+    Answer, Applied, Change, Command, GroupId, Input, META_GROUP, Node, NodeNumber, Outcome, Outgoing,
+    Outputs, Refusal, Request, Role, WriteBatch, WriteOp,
+};
+use tokio::sync::oneshot;
+
+use super::describe;
+use super::inbox::Inbox;
+use super::message::{
+    AppendSink, Call, CallError, CallReply, CallResult, Message, Query, call_error, first_position,
+    settle_append,
+};
+use super::reader::BlockCache;
+use super::view::GroupView;
+use super::writer::{self, Job};
+use crate::metric_names;
+use crate::storage::RocksStorage;
+
+/// Carries frames to peers. `send` must not block.
+pub trait Transport: Send {
+    /// Hands over a frame; it may be lost.
+    fn send(&mut self, message: Outgoing);
+}
+
+/// Who waits for the answer with some token.
+enum Waiting {
+    Append { first: u64, bytes: u64, sink: Arc<dyn AppendSink> },
+    Call(oneshot::Sender<CallResult>),
+    Query(Query, oneshot::Sender<CallResult>),
+}
+
+/// A query whose state isn't applied yet.
+struct Parked {
+    group: GroupId,
+    index: u64,
+    query: Query,
+    reply: oneshot::Sender<CallResult>,
+}
+
+/// The thread's state.
+pub struct Driver {
+    pub node: Node<Arc<RocksStorage>>,
+    pub storage: Arc<RocksStorage>,
+    pub inbox: Arc<Inbox<Message>>,
+    /// The writer's queue; none: this thread writes by itself.
+    pub jobs: Option<Arc<Inbox<Job>>>,
+    pub views: Arc<HashMap<GroupId, GroupView>>,
+    pub transport: Box<dyn Transport>,
+    /// Filled with what is applied, if this replica is the one that readers prefer.
+    pub cache: Option<BlockCache>,
+    pub az: String,
+    pub zones: Arc<HashMap<NodeNumber, String>>,
+    pub tick: Duration,
+    waiting: VecDeque<Option<Waiting>>,
+    first_token: u64,
+    parked: Vec<Parked>,
+    /// Appends handed to the writer: (ticket, group, first index).
+    writing: VecDeque<(u64, GroupId, u64)>,
+    stop: bool,
+    start: Instant,
+}
+
+/// What a driver is made of.
+pub struct DriverParts {
+    pub node: Node<Arc<RocksStorage>>,
+    pub storage: Arc<RocksStorage>,
+    pub inbox: Arc<Inbox<Message>>,
+    pub jobs: Option<Arc<Inbox<Job>>>,
+    pub views: Arc<HashMap<GroupId, GroupView>>,
+    pub transport: Box<dyn Transport>,
+    pub cache: Option<BlockCache>,
+    pub number: NodeNumber,
+    pub zones: Arc<HashMap<NodeNumber, String>>,
+    pub tick: Duration,
+}
+
+impl Driver {
+    /// A driver that hasn't done anything.
+    pub fn new(parts: DriverParts) -> Self {
+        let DriverParts { node, storage, inbox, jobs, views, transport, cache, number, zones, tick } = parts;
+        let az = zones.get(&number).cloned().unwrap_or_default();
+        Self {
+            node,
+            storage,
+            inbox,
+            jobs,
+            views,
+            transport,
+            cache,
+            az,
+            zones,
+            tick,
+            waiting: VecDeque::new(),
+            first_token: 0,
+            parked: Vec::new(),
+            writing: VecDeque::new(),
+            stop: false,
+            start: Instant::now(),
+        }
+    }
+
+    /// Runs until `Message::Stop`.
+    pub fn run(mut self) {
+        self.inbox.own();
+        self.publish_all();
+        let mut taken = Vec::new();
+        let mut next_tick = Instant::now();
+        while !self.stop {
+            let now = Instant::now();
+            if now >= next_tick {
+                // One tick however late: time in which nobody could be heard says nothing about the others.
+                next_tick = now + self.tick;
+                let now_ms = self.start.elapsed().as_millis() as u64;
+                self.node.step(Input::Tick { now_ms });
+            }
+            for message in taken.drain(..) {
+                self.handle(message);
+            }
+            self.drain();
+            self.inbox.take(&mut taken, Some(next_tick));
+        }
+        self.fail_everybody();
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Input(input) => self.input(input),
+            Message::Append { group, block, sink } => {
+                let waiting =
+                    Waiting::Append { first: first_position(&block), bytes: block.len() as u64, sink };
+                self.request(group, Request::Propose(Command::Append(block)), waiting);
+            }
+            Message::Call { group, call, reply } => match call {
+                Call::Propose(command) => {
+                    self.request(group, Request::Propose(command), Waiting::Call(reply))
+                }
+                Call::Direct(request) => self.request(group, request, Waiting::Call(reply)),
+                Call::Query(query) => self.request(group, Request::ReadIndex, Waiting::Query(query, reply)),
+            },
+            Message::Stop => self.stop = true,
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        if let Input::Persisted { ticket } = input {
+            self.written(ticket);
+        }
+        self.node.step(input);
+    }
+
+    fn request(&mut self, group: GroupId, request: Request, waiting: Waiting) {
+        let token = self.first_token + self.waiting.len() as u64;
+        self.waiting.push_back(Some(waiting));
+        self.node.step(Input::Request { group, token, request });
+    }
+
+    /// Carries out what the node asks for until it asks for nothing.
+    fn drain(&mut self) {
+        loop {
+            let Outputs { write, messages, answers, applied, changed, more } = self.node.drain();
+            for message in messages {
+                self.transport.send(message);
+            }
+            if let Some(batch) = &write {
+                self.writing_begins(batch);
+            }
+            self.publish_applied(applied);
+            self.answer(answers);
+            for group in changed {
+                self.publish(group);
+            }
+            let wrote = write.is_some_and(|batch| self.write(batch));
+            if !more && !wrote {
+                break;
+            }
+        }
+        self.answer_parked();
+    }
+
+    /// True when it was written right here, so that the node has more to say.
+    fn write(&mut self, batch: WriteBatch) -> bool {
+        match &self.jobs {
+            Some(jobs) => {
+                jobs.push(Job::Write(batch));
+                false
+            }
+            None => {
+                if let Some(input) = writer::write(&*self.storage, &[batch]) {
+                    self.input(input);
+                }
+                true
+            }
+        }
+    }
+
+    fn writing_begins(&mut self, batch: &WriteBatch) {
+        for write in &batch.writes {
+            let firsts = write.ops.iter().filter_map(|op| match op {
+                WriteOp::Append { entries, .. } => entries.first().map(|first| first.index),
+                _ => None,
+            });
+            if let Some(first) = firsts.min() {
+                self.writing.push_back((batch.ticket, write.group, first));
+                self.set_unwritten(write.group);
+            }
+        }
+    }
+
+    fn written(&mut self, ticket: u64) {
+        while let Some((at, group, _)) = self.writing.front().copied()
+            && at <= ticket
+        {
+            self.writing.pop_front();
+            self.set_unwritten(group);
+        }
+    }
+
+    fn set_unwritten(&self, group: GroupId) {
+        let of_group = self.writing.iter().filter(|(_, of, _)| *of == group);
+        let lowest = of_group.map(|(_, _, first)| *first).min().unwrap_or(0);
+        if let Some(view) = self.views.get(&group) {
+            view.set_unwritten(lowest);
+        }
+    }
+
+    fn publish_applied(&mut self, applied: Vec<Applied>) {
+        let mut touched: Option<GroupId> = None;
+        let notify = |group: GroupId| {
+            if let Some(view) = self.views.get(&group) {
+                view.notify();
+            }
+        };
+        for Applied { group, index, outcome, block } in applied {
+            let Some(view) = self.views.get(&group) else { continue };
+            if let (Some(cache), Some(block)) = (&self.cache, block) {
+                cache.insert((group, block.header.first_position), block);
+            }
+            let tail = match outcome {
+                Outcome::Appended { last, duplicate: false, .. } => Some(last),
+                Outcome::Put { revision } => Some(revision),
+                Outcome::Trimmed { trim } => {
+                    view.trimmed_to(trim);
+                    None
+                }
+                _ => None,
+            };
+            view.applied_to(index, tail);
+            if let Some(before) = touched.replace(group).filter(|before| *before != group) {
+                notify(before);
+            }
+        }
+        touched.into_iter().for_each(notify);
+    }
+
+    fn take_waiting(&mut self, token: u64) -> Option<Waiting> {
+        let place = token.checked_sub(self.first_token)? as usize;
+        let taken = self.waiting.get_mut(place)?.take();
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.first_token += 1;
+        }
+        taken
+    }
+
+    /// Gives the answers out. Acknowledgements of one appender that follow each other become one.
+    fn answer(&mut self, answers: Vec<Answer>) {
+        let mut joined: Option<(Arc<dyn AppendSink>, u64)> = None;
+        let (mut blocks, mut total) = (0, 0);
+        for Answer { group, token, result } in answers {
+            match self.take_waiting(token) {
+                Some(Waiting::Append { first, bytes, sink }) => {
+                    let same = joined.as_ref().is_some_and(|(before, _)| Arc::ptr_eq(before, &sink));
+                    if !same && let Some((before, position)) = joined.take() {
+                        before.acknowledged(position);
+                    }
+                    let settled = settle_append(&*sink, first, outcome_of(result));
+                    if let Some(position) = settled {
+                        blocks += 1;
+                        total += bytes;
+                        joined = Some((sink, position));
+                    }
+                }
+                Some(Waiting::Call(reply)) => drop(reply.send(call_result(result))),
+                Some(Waiting::Query(query, reply)) => self.park(group, query, reply, result),
+                None => tracing::warn!(group, token, "an answer that nobody waits for"),
+            }
+        }
+        if let Some((sink, position)) = joined {
+            sink.acknowledged(position);
+        }
+        if blocks > 0 {
+            metric_names::appended(blocks, total);
+        }
+    }
+
+    fn park(
+        &mut self,
+        group: GroupId,
+        query: Query,
+        reply: oneshot::Sender<CallResult>,
+        result: Result<Change, Refusal>,
+    ) {
+        match result {
+            Ok(Change::ReadIndex { index }) => self.parked.push(Parked { group, index, query, reply }),
+            Ok(_) => drop(reply.send(Err(CallError::NotLeader(None)))),
+            Err(refusal) => drop(reply.send(Err(call_error(refusal)))),
+        }
+    }
+
+    /// Answers the queries whose index is applied by now.
+    fn answer_parked(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let applied = |group: &GroupId| self.node.status(*group).map_or(u64::MAX, |status| status.applied);
+        let (ready, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition(|parked| parked.index <= applied(&parked.group));
+        self.parked = wait;
+        for Parked { group, query, reply, .. } in ready {
+            let _ = reply.send(self.look(group, query));
+        }
+    }
+
+    fn look(&self, group: GroupId, query: Query) -> CallResult {
+        let unknown = || call_error(Refusal::UnknownGroup);
+        if let Query::Describe = query {
+            let status = self.node.status(group).ok_or_else(unknown)?;
+            let bytes = self.storage.disk_bytes();
+            let description = describe::describe(&status, &self.zones, bytes);
+            return Ok(CallReply::Description(Box::new(description.ok_or_else(unknown)?)));
+        }
+        let meta = self.node.meta().ok_or_else(unknown)?;
+        let value = |found: &logsvc_raft::MetaValue| logsvc_client::MetaValue {
+            revision: found.revision,
+            value: found.value.clone(),
+        };
+        Ok(match query {
+            Query::MetaGet(key) => CallReply::MetaValue(meta.get(&key).map(value)),
+            Query::MetaList(prefix) => {
+                let listed = meta.list(&prefix).map(|(key, found)| (key.to_owned(), value(found)));
+                CallReply::MetaValues(listed.collect())
+            }
+            Query::MetaRevision | Query::Describe => CallReply::Revision(meta.revision()),
+        })
+    }
+
+    fn publish_all(&mut self) {
+        let groups: Vec<GroupId> = self.views.keys().copied().collect();
+        for group in groups {
+            self.publish(group);
+        }
+    }
+
+    fn publish(&mut self, group: GroupId) {
+        let Some(view) = self.views.get(&group) else { return };
+        let damaged = self.node.damaged().contains_key(&group);
+        let Some(status) = self.node.status(group) else { return view.set_wiped(damaged) };
+        if let Some(meta) = self.node.meta().filter(|_| group == META_GROUP) {
+            view.applied_to(status.applied, Some(meta.revision()));
+        }
+        let stopped = matches!(status.role, Role::Stopped(_));
+        view.set_wiped(stopped && self.node.failure().is_none());
+        describe::record_lag(&status, &self.zones, group);
+        if stopped && let Some(cache) = &self.cache {
+            cache.invalidate_all();
+        }
+        let (role, term) = (status.role.clone(), status.term);
+        if view.publish(status) {
+            metric_names::leader_changed();
+            tracing::debug!(az = %self.az, group, ?role, term, "the leader changed");
+        }
+    }
+
+    fn fail_everybody(&mut self) {
+        for waiting in self.waiting.drain(..).flatten() {
+            match waiting {
+                Waiting::Append { sink, .. } => sink.interrupted(None),
+                Waiting::Call(reply) | Waiting::Query(_, reply) => {
+                    let _ = reply.send(Err(call_error(Refusal::Uncertain)));
+                }
+            }
+        }
+    }
+}
+
+fn outcome_of(result: Result<Change, Refusal>) -> Result<Outcome, Refusal> {
+    match result? {
+        Change::Applied { outcome, .. } => Ok(outcome),
+        Change::ReadIndex { .. } | Change::Accepted => Ok(Outcome::Blank),
+    }
+}
+
+fn call_result(result: Result<Change, Refusal>) -> CallResult {
+    match result {
+        Ok(Change::Applied { outcome, .. }) => Ok(CallReply::Applied(outcome)),
+        Ok(_) => Ok(CallReply::Done),
+        Err(refusal) => Err(call_error(refusal)),
+    }
+}

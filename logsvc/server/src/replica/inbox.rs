@@ -1,0 +1,72 @@
+//! A queue into a thread: many push, one takes everything at once and sleeps when there is nothing.
+//!
+//! Cheaper than a channel here: the receiver swaps the whole queue out under one lock, and a push wakes it only when it sleeps.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// The queue.
+#[derive(Debug)]
+pub struct Inbox<T> {
+    queue: Mutex<Vec<T>>,
+    sleeping: AtomicBool,
+    owner: OnceLock<Thread>,
+}
+
+impl<T> Default for Inbox<T> {
+    fn default() -> Self {
+        Self { queue: Mutex::new(Vec::new()), sleeping: AtomicBool::new(false), owner: OnceLock::new() }
+    }
+}
+
+impl<T> Inbox<T> {
+    /// Adds one item and wakes the owner if it sleeps.
+    pub fn push(&self, item: T) {
+        self.queue.lock().push(item);
+        self.wake();
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub fn wake(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst)
+            && let Some(owner) = self.owner.get()
+        {
+            owner.unpark();
+        }
+    }
+
+    /// Called once by the thread that will take.
+    pub fn own(&self) {
+        let _ = self.owner.set(std::thread::current());
+    }
+
+    /// Moves everything into `out`, which must be empty; waits until `until` when there is nothing.
+    pub fn take(&self, out: &mut Vec<T>, until: Option<Instant>) {
+        loop {
+            std::mem::swap(&mut *self.queue.lock(), out);
+            if !out.is_empty() {
+                return;
+            }
+            self.sleeping.store(true, Ordering::SeqCst);
+            // A push between the look above and the store would not have woken us: look again.
+            if !self.queue.lock().is_empty() {
+                self.sleeping.store(false, Ordering::SeqCst);
+                continue;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match left {
+                Some(Duration::ZERO) => {
+                    self.sleeping.store(false, Ordering::SeqCst);
+                    return;
+                }
+                Some(left) => std::thread::park_timeout(left),
+                None => std::thread::park(),
+            }
+            self.sleeping.store(false, Ordering::SeqCst);
+        }
+    }
+}

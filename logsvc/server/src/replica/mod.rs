@@ -1,0 +1,262 @@
+//! One replica process of the log: its threads, its database, and what others may ask of it.
+
+mod describe;
+mod driver;
+mod inbox;
+mod message;
+mod reader;
+mod view;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use logsvc_api::{Block, Position, ShardId};
+use logsvc_client::LogError;
+use logsvc_raft::{GroupId, Input, LogStorage, META_GROUP, Node, NodeConfig, NodeNumber, ReplicaId};
+use parking_lot::Mutex;
+
+pub use driver::Transport;
+pub use inbox::Inbox;
+pub use message::{AppendSink, Call, CallError, CallReply, CallResult, Message, Query};
+pub use reader::{BlockCache, block_cache};
+pub use view::GroupView;
+
+use crate::StartError;
+use crate::storage::{RocksStorage, StorageConfig};
+use driver::{Driver, DriverParts};
+use reader::Reader;
+use writer::Job;
+
+/// Pace of the consensus.
+#[derive(Debug, Clone)]
+pub struct Timing {
+    /// Length of a tick.
+    pub tick: Duration,
+    /// Ticks between heartbeats.
+    pub heartbeat_ticks: usize,
+    /// Ticks of silence before an election; up to twice as many by chance.
+    pub election_ticks: usize,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { tick: Duration::from_millis(25), heartbeat_ticks: 3, election_ticks: 14 }
+    }
+}
+
+/// How a replica's groups begin their life on a disk that doesn't have them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Birth {
+    /// As founding members of a new cluster.
+    Founding,
+    /// As newcomers that the others take in.
+    Joining,
+}
+
+/// What a replica needs to start.
+#[derive(Debug, Clone)]
+pub struct ReplicaConfig {
+    /// Its folder; the database lies in `db` below it.
+    pub dir: PathBuf,
+    /// The cluster's number.
+    pub cluster: u64,
+    /// Its own number.
+    pub number: NodeNumber,
+    /// All nodes and their zones, itself included.
+    pub zones: HashMap<NodeNumber, String>,
+    /// Shards of the log.
+    pub shards: u32,
+    /// For groups that its disk doesn't have.
+    pub birth: Birth,
+    /// Pace of the consensus.
+    pub timing: Timing,
+    /// Settings of the database.
+    pub storage: StorageConfig,
+    /// Writes on a thread of its own, so that a slow disk doesn't stop the conversation with the others; or on the replica's thread,
+    /// which saves two hand-overs a write.
+    pub writer_thread: bool,
+    /// Where applied blocks are kept for readers.
+    pub cache: Option<BlockCache>,
+}
+
+/// A running replica.
+pub struct Replica {
+    number: NodeNumber,
+    az: String,
+    inbox: Arc<Inbox<Message>>,
+    jobs: Option<Arc<Inbox<Job>>>,
+    views: Arc<HashMap<GroupId, GroupView>>,
+    reader: Reader,
+    storage: Arc<RocksStorage>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The identity of a founding member: the same wherever it is computed.
+pub fn founding_id(cluster: u64, group: GroupId, node: NodeNumber) -> ReplicaId {
+    // SplitMix64's finisher spreads the three numbers over the 48 bits.
+    let mut mixed = cluster ^ (u64::from(group) << 16) ^ u64::from(node);
+    for factor in [0xbf58_476d_1ce4_e5b9_u64, 0x94d0_49bb_1331_11eb] {
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(factor);
+    }
+    ReplicaId::new(node, mixed ^ (mixed >> 31))
+}
+
+impl Replica {
+    /// Opens the database, loads all groups and starts the threads. `inbox` is where the transport of others delivers to.
+    pub fn start(
+        config: ReplicaConfig,
+        inbox: Arc<Inbox<Message>>,
+        transport: Box<dyn Transport>,
+    ) -> Result<Self, StartError> {
+        let storage = Arc::new(RocksStorage::open(&config.dir.join("db"), &config.storage)?);
+        let node = start_node(&config, &storage)?;
+        let groups = groups(config.shards);
+        let views: Arc<HashMap<GroupId, GroupView>> =
+            Arc::new(groups.map(|group| (group, GroupView::default())).collect());
+        let jobs = config.writer_thread.then(|| Arc::new(Inbox::default()));
+        let az = config.zones.get(&config.number).cloned().unwrap_or_default();
+        let mut threads = Vec::new();
+        if let Some(jobs) = &jobs {
+            let (storage, jobs, driver) = (Arc::clone(&storage), Arc::clone(jobs), Arc::clone(&inbox));
+            threads.push(spawn(format!("log-write-{az}"), move || writer::run(&*storage, &jobs, &driver))?);
+        }
+        let driver = Driver::new(DriverParts {
+            node,
+            storage: Arc::clone(&storage),
+            inbox: Arc::clone(&inbox),
+            jobs: jobs.clone(),
+            views: Arc::clone(&views),
+            transport,
+            cache: config.cache.clone(),
+            number: config.number,
+            zones: Arc::new(config.zones),
+            tick: config.timing.tick,
+        });
+        threads.push(spawn(format!("log-{az}"), move || driver.run())?);
+        let cache = config.cache.unwrap_or_else(|| block_cache(0));
+        let reader = Reader::new(Arc::clone(&storage), cache, Arc::clone(&inbox));
+        let threads = Mutex::new(threads);
+        Ok(Self { number: config.number, az, inbox, jobs, views, reader, storage, threads })
+    }
+
+    /// Its number.
+    pub fn number(&self) -> NodeNumber {
+        self.number
+    }
+
+    /// Its availability zone.
+    pub fn az(&self) -> &str {
+        &self.az
+    }
+
+    /// Hands a message to its thread.
+    pub fn push(&self, message: Message) {
+        self.inbox.push(message);
+    }
+
+    /// What it knows of a group.
+    pub fn view(&self, group: GroupId) -> Option<&GroupView> {
+        self.views.get(&group)
+    }
+
+    /// One look at committed blocks; none if there are none yet.
+    pub fn read(&self, shard: ShardId, from: Position, max_bytes: usize) -> Result<Vec<Block>, LogError> {
+        let view = self.views.get(&shard).filter(|_| shard != META_GROUP);
+        let view = view.ok_or_else(|| LogError::Refused(format!("there is no shard {shard}")))?;
+        self.reader.read(view, shard, from, max_bytes)
+    }
+
+    /// True once every group of the log is on its disk.
+    pub fn has_all_groups(&self) -> bool {
+        let present = self.storage.groups().unwrap_or_default();
+        self.views.keys().all(|group| present.contains(group))
+    }
+
+    /// Groups whose replica here is damaged or was replaced.
+    pub fn wiped_groups(&self) -> Vec<GroupId> {
+        self.views.iter().filter(|(_, view)| view.wiped()).map(|(group, _)| *group).collect()
+    }
+
+    /// Begins such a group anew, under a new identity, to be filled by the others.
+    pub fn rejoin(&self, group: GroupId) {
+        let replica = ReplicaId::new(self.number, rand::random());
+        tracing::warn!(az = %self.az, group, %replica, "rebuilding this replica from the others under a new identity");
+        if let Some(view) = self.views.get(&group) {
+            view.set_wiped(false);
+        }
+        self.push(Message::Input(Input::Join { group, replica }));
+    }
+
+    /// Sends a call to its thread and waits for the answer.
+    pub async fn call(&self, group: GroupId, call: Call) -> CallResult {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.push(Message::Call { group, call, reply });
+        answer.await.unwrap_or(Err(CallError::Log(LogError::Uncertain("the log is stopping".into()))))
+    }
+
+    /// Stops the threads and flushes the database.
+    pub fn stop(&self) {
+        let mut threads = self.threads.lock();
+        if threads.is_empty() {
+            return;
+        }
+        self.inbox.push(Message::Stop);
+        if let Some(driver) = threads.pop() {
+            let _ = driver.join();
+        }
+        if let Some(jobs) = &self.jobs {
+            jobs.push(Job::Stop);
+        }
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.storage.flush();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// All groups of a log with that many shards.
+fn groups(shards: u32) -> impl Iterator<Item = GroupId> {
+    (0..shards).chain([META_GROUP])
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let thread = std::thread::Builder::new().name(name);
+    thread.spawn(work).map_err(|error| StartError::Failed(error.to_string()))
+}
+
+fn start_node(
+    config: &ReplicaConfig,
+    storage: &Arc<RocksStorage>,
+) -> Result<Node<Arc<RocksStorage>>, StartError> {
+    let peers = config.zones.keys().copied().filter(|node| *node != config.number).collect();
+    let mut settings = NodeConfig::new(config.cluster, config.number, peers);
+    settings.election_ticks = config.timing.election_ticks;
+    settings.heartbeat_ticks = config.timing.heartbeat_ticks;
+    settings.seed = rand::random();
+    let failed = |error: &dyn std::fmt::Display| StartError::Failed(error.to_string());
+    let present = storage.groups().map_err(|error| failed(&error))?;
+    let mut voters: Vec<NodeNumber> = config.zones.keys().copied().collect();
+    voters.sort_unstable();
+    let mut node = Node::open(settings, Arc::clone(storage)).map_err(|error| failed(&error))?;
+    for group in groups(config.shards).filter(|group| !present.contains(group)) {
+        node.step(match config.birth {
+            Birth::Founding => Input::Bootstrap {
+                group,
+                replica: founding_id(config.cluster, group, config.number),
+                voters: voters.iter().map(|node| founding_id(config.cluster, group, *node)).collect(),
+            },
+            Birth::Joining => Input::Join { group, replica: ReplicaId::new(config.number, rand::random()) },
+        });
+    }
+    Ok(node)
+}

@@ -1,0 +1,122 @@
+//! What other threads see of a group without asking the replica's thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use logsvc_api::Position;
+use logsvc_raft::{GroupStatus, NodeNumber, ReplicaId, Role};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// One group on this replica. Written by the replica's thread only.
+#[derive(Debug, Default)]
+pub struct GroupView {
+    leader: AtomicU64,
+    leads: AtomicBool,
+    /// Stopped for damage or because it was replaced, not for a failing disk: it may come back under a new identity.
+    wiped: AtomicBool,
+    /// Index of the last applied entry.
+    applied: AtomicU64,
+    /// Shard: last applied position. Metadata: newest revision.
+    tail: AtomicU64,
+    trim: AtomicU64,
+    /// Entries below this index are on this replica's disk as they were applied; 0 = all of them. Above it the disk may still hold
+    /// what a former leader wrote and nobody committed.
+    unwritten: AtomicU64,
+    changed: Notify,
+    status: Mutex<Option<Arc<GroupStatus>>>,
+}
+
+impl GroupView {
+    /// The node that leads, as this replica knows.
+    pub fn leader(&self) -> Option<NodeNumber> {
+        let id = self.leader.load(Ordering::Acquire);
+        (id != 0).then(|| ReplicaId(id).node())
+    }
+
+    /// True while this replica leads.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Acquire)
+    }
+
+    /// Index of the last entry that is applied and can be read from this replica's disk.
+    pub fn readable(&self) -> u64 {
+        let applied = self.applied.load(Ordering::Acquire);
+        match self.unwritten.load(Ordering::Acquire) {
+            0 => applied,
+            unwritten => applied.min(unwritten - 1),
+        }
+    }
+
+    /// Last applied position, or newest revision.
+    pub fn tail(&self) -> Position {
+        self.tail.load(Ordering::Acquire)
+    }
+
+    /// Positions up to here are gone.
+    pub fn trim(&self) -> Position {
+        self.trim.load(Ordering::Acquire)
+    }
+
+    /// True when this replica of the group has to be rebuilt from the others.
+    pub fn wiped(&self) -> bool {
+        self.wiped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_wiped(&self, wiped: bool) {
+        self.wiped.store(wiped, Ordering::Release);
+    }
+
+    /// The last status that the replica published.
+    pub fn status(&self) -> Option<Arc<GroupStatus>> {
+        self.status.lock().clone()
+    }
+
+    /// Why the replica of this group stopped, if it did.
+    pub fn stopped(&self) -> Option<String> {
+        match self.status()?.role.clone() {
+            Role::Stopped(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Wakes at the next change of tail or status.
+    pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// An entry was applied.
+    pub(super) fn applied_to(&self, index: u64, tail: Option<u64>) {
+        if let Some(tail) = tail {
+            self.tail.store(tail, Ordering::Release);
+        }
+        self.applied.store(index, Ordering::Release);
+    }
+
+    /// The lowest index whose write is under way; 0 = none. Set before the entries are published as applied.
+    pub(super) fn set_unwritten(&self, index: u64) {
+        self.unwritten.store(index, Ordering::Release);
+    }
+
+    pub(super) fn trimmed_to(&self, trim: Position) {
+        self.trim.store(trim, Ordering::Release);
+    }
+
+    /// Takes over a status; true if the leader is another one.
+    pub(super) fn publish(&self, status: GroupStatus) -> bool {
+        let leader = status.leader.map_or(0, |id| id.0);
+        self.leads.store(status.role == Role::Leader, Ordering::Release);
+        if let Some(shard) = &status.shard {
+            self.tail.store(shard.tail, Ordering::Release);
+            self.trim.store(shard.trim, Ordering::Release);
+        }
+        self.applied.store(status.applied, Ordering::Release);
+        *self.status.lock() = Some(Arc::new(status));
+        self.notify();
+        self.leader.swap(leader, Ordering::AcqRel) != leader
+    }
+
+    pub(super) fn notify(&self) {
+        self.changed.notify_waiters();
+    }
+}
