@@ -12,7 +12,7 @@ ARGS ?=
 SEEDS ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench lint fmt sim differential needs-run needs-test clean
+.PHONY: help run build test bench lint fmt sim fuzz differential needs-run needs-test clean
 
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ sim: needs-run ## Simulates the log's Raft driver over SEEDS=5000 seeds (FASTKEE
 differential: needs-test ## Compares random commands with redis-server's replies (COMMANDS=1000000 SEED=1)
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
 	FASTKEEP_BINARY=$(BINARY) cargo run --release --locked -p tests-differential -- --commands $(or $(COMMANDS),1000000) --seed $(or $(SEED),1)
+
+fuzz: needs-run ## Fuzzes one reader of foreign bytes (TARGET=request|block|effects|rdb|dump SECONDS_EACH=60)
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cd tests && RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(FASTKEEP_CACHE)/fuzz cargo fuzz run --fuzz-dir fuzz $(or $(TARGET),request) -- -max_total_time=$(or $(SECONDS_EACH),60)
 
 needs-run:
 	@deploy/dev/needs.sh run
