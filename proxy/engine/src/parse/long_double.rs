@@ -38,6 +38,10 @@ impl LongDouble {
         Some(Self { negative, magnitude })
     }
 
+    pub fn is_infinite(&self) -> bool {
+        self.magnitude.is_none()
+    }
+
     /// The sum, rounded; `None` when it is infinite or not a number.
     pub fn add(self, other: Self) -> Option<Self> {
         let (low, high) = match (self.magnitude?, other.magnitude?) {
