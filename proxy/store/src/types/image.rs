@@ -19,6 +19,10 @@ mod tag {
     pub(super) const HASH_LISTPACK: u8 = 7;
     pub(super) const SET_INTSET: u8 = 8;
     pub(super) const ZSET_LISTPACK: u8 = 9;
+    /// As `HASH`, `SET`, `ZSET`, but large whatever its size: Redis never turns back, nor does a RENAME.
+    pub(super) const LARGE_HASH: u8 = 10;
+    pub(super) const LARGE_SET: u8 = 11;
+    pub(super) const LARGE_ZSET: u8 = 12;
 }
 
 const CHUNK_PLAIN: u8 = 1;
@@ -75,7 +79,8 @@ pub fn encode(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Hash(hash) => match hash.listpack() {
             Some(bytes) => hash_listpack(out, bytes),
             None => {
-                let (mut image, mut a, mut b) = (self::hash(out), IntBuf::new(), IntBuf::new());
+                let open = Open::new(out, tag::LARGE_HASH);
+                let (mut image, mut a, mut b) = (PairsImage { open }, IntBuf::new(), IntBuf::new());
                 hash.iter()
                     .for_each(|(field, value)| image.item(field.as_bytes(&mut a), value.as_bytes(&mut b)));
             }
@@ -83,14 +88,16 @@ pub fn encode(value: Value<'_>, out: &mut Vec<u8>) {
         Value::Set(set) => match set.intset() {
             Some(bytes) => set_intset(out, bytes),
             None => {
-                let (mut image, mut buf) = (self::set(out), IntBuf::new());
+                let (mut image, mut buf) =
+                    (ItemsImage { open: Open::new(out, tag::LARGE_SET) }, IntBuf::new());
                 set.iter().for_each(|member| image.item(member.as_bytes(&mut buf)));
             }
         },
         Value::ZSet(zset) => match zset.listpack() {
             Some(bytes) => zset_listpack(out, bytes),
             None => {
-                let (mut image, mut buf) = (self::zset(out), IntBuf::new());
+                let (mut image, mut buf) =
+                    (ScoredImage { open: Open::new(out, tag::LARGE_ZSET) }, IntBuf::new());
                 zset.iter().for_each(|(member, score)| image.item(member.as_bytes(&mut buf), score));
             }
         },
@@ -240,9 +247,12 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<OwnedValue, ImageError> {
     Ok(match tag {
         tag::STRING => OwnedValue::Str(body.to_vec()),
         tag::LIST => OwnedValue::List(read_list(body, limits)?),
-        tag::HASH => OwnedValue::Hash(read_hash(body, limits)?),
-        tag::SET => OwnedValue::Set(read_set(body, limits)?),
-        tag::ZSET => OwnedValue::ZSet(read_zset(body, limits)?),
+        tag::HASH => OwnedValue::Hash(read_hash(body, Hash::new(), limits)?),
+        tag::SET => OwnedValue::Set(read_set(body, Set::new(), limits)?),
+        tag::ZSET => OwnedValue::ZSet(read_zset(body, ZSet::new(), limits)?),
+        tag::LARGE_HASH => OwnedValue::Hash(read_hash(body, Hash::new_large(), limits)?),
+        tag::LARGE_SET => OwnedValue::Set(read_set(body, Set::new_large(), limits)?),
+        tag::LARGE_ZSET => OwnedValue::ZSet(read_zset(body, ZSet::new_large(), limits)?),
         tag::LIST_CHUNKS => OwnedValue::List(read_list_chunks(body, limits)?),
         tag::HASH_LISTPACK => OwnedValue::Hash(Hash::from_listpack(body, limits)?),
         tag::SET_INTSET => OwnedValue::Set(Set::from_intset(body, limits)?),
@@ -271,9 +281,8 @@ fn read_list(body: &[u8], limits: &Limits) -> Result<List, ImageError> {
     finished(&reader, list)
 }
 
-fn read_hash(body: &[u8], limits: &Limits) -> Result<Hash, ImageError> {
+fn read_hash(body: &[u8], mut hash: Hash, limits: &Limits) -> Result<Hash, ImageError> {
     let (count, mut reader) = counted(body)?;
-    let mut hash = Hash::new();
     for _ in 0..count {
         let field = reader.bytes().ok_or(ImageError::Length)?;
         let value = reader.bytes().ok_or(ImageError::Length)?;
@@ -284,9 +293,8 @@ fn read_hash(body: &[u8], limits: &Limits) -> Result<Hash, ImageError> {
     finished(&reader, hash)
 }
 
-fn read_set(body: &[u8], limits: &Limits) -> Result<Set, ImageError> {
+fn read_set(body: &[u8], mut set: Set, limits: &Limits) -> Result<Set, ImageError> {
     let (count, mut reader) = counted(body)?;
-    let mut set = Set::new();
     for _ in 0..count {
         if !set.add(reader.bytes().ok_or(ImageError::Length)?, limits) {
             return Err(ImageError::Duplicate);
@@ -295,9 +303,8 @@ fn read_set(body: &[u8], limits: &Limits) -> Result<Set, ImageError> {
     finished(&reader, set)
 }
 
-fn read_zset(body: &[u8], limits: &Limits) -> Result<ZSet, ImageError> {
+fn read_zset(body: &[u8], mut zset: ZSet, limits: &Limits) -> Result<ZSet, ImageError> {
     let (count, mut reader) = counted(body)?;
-    let mut zset = ZSet::new();
     for _ in 0..count {
         let member = reader.bytes().ok_or(ImageError::Length)?;
         let score = f64::from_le_bytes(reader.array().ok_or(ImageError::Length)?);

@@ -8,8 +8,11 @@ pub(crate) mod apply;
 mod elem;
 mod hash;
 pub mod image;
+mod large;
 mod limits;
 mod list;
+mod packed;
+mod score;
 mod set;
 mod value;
 mod zset;
@@ -17,7 +20,10 @@ mod zset;
 pub use elem::{Elem, IntBuf, parse_i64};
 pub use hash::Hash;
 pub use limits::Limits;
-pub use list::{End, List, ListChunk};
+pub use list::{End, List, ListChunk, ListRange};
 pub use set::Set;
 pub use value::{OwnedValue, Value};
-pub use zset::{LexBound, ScoreBound, ZSet};
+pub use zset::{LexBound, ScoreBound, ZSet, ZSetRange};
+
+#[cfg(test)]
+mod tests;

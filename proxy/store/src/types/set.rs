@@ -1,17 +1,27 @@
-//! The set type.
-
-use std::collections::BTreeSet;
+//! The set type: an intset while it is small and all integers, numbered members with a table otherwise.
 
 use rand::Rng;
 
 use super::image::ImageError;
+use super::large::{Member, Members};
+use super::packed::Intset;
 use super::{Elem, Limits, parse_i64};
+use crate::memory::size_class;
 
 /// Distinct byte strings.
-#[derive(Debug, Default)]
-pub struct Set {
-    members: BTreeSet<Box<[u8]>>,
-    large: bool,
+#[derive(Debug)]
+pub struct Set(Form);
+
+#[derive(Debug)]
+enum Form {
+    Ints(Intset),
+    Large(Box<Members<Member>>),
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        Self(Form::Ints(Intset::new()))
+    }
 }
 
 impl Set {
@@ -19,31 +29,57 @@ impl Set {
         Self::default()
     }
 
+    /// An empty one in the large form.
+    pub(crate) fn new_large() -> Self {
+        let mut new = Self::new();
+        new.enlarge();
+        new
+    }
+
     pub fn len(&self) -> usize {
-        self.members.len()
+        match &self.0 {
+            Form::Ints(ints) => ints.len(),
+            Form::Large(members) => members.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.len() == 0
     }
 
+    #[inline]
     pub fn contains(&self, member: &[u8]) -> bool {
-        self.members.contains(member)
+        match &self.0 {
+            Form::Ints(ints) => parse_i64(member).is_some_and(|value| ints.contains(value)),
+            Form::Large(members) => members.find(member).is_some(),
+        }
     }
 
     /// Like [`Set::contains`], without printing an integer.
+    #[inline]
     pub fn contains_elem(&self, member: Elem<'_>) -> bool {
-        self.members.contains(&*member.to_cow())
+        match (&self.0, member) {
+            (_, Elem::Bytes(bytes)) => self.contains(bytes),
+            (Form::Ints(ints), Elem::Int(value)) => ints.contains(value),
+            (Form::Large(members), Elem::Int(_)) => members.find_elem(member).is_some(),
+        }
     }
 
     /// Every member; ascending for an intset, else in no promised order.
     pub fn iter(&self) -> impl Iterator<Item = Elem<'_>> {
-        self.members.iter().map(|member| Elem::Bytes(member))
+        let (ints, large) = match &self.0 {
+            Form::Ints(ints) => (Some(ints.elems()), None),
+            Form::Large(members) => (None, Some(members.iter().map(Member::as_elem))),
+        };
+        ints.into_iter().flatten().chain(large.into_iter().flatten())
     }
 
     /// The member at place `index` of an order that holds until the next change; cheap for every size.
     pub fn nth(&self, index: usize) -> Option<Elem<'_>> {
-        self.iter().nth(index)
+        match &self.0 {
+            Form::Ints(ints) => ints.get(index).map(Elem::Int),
+            Form::Large(members) => members.nth(index).map(Member::as_elem),
+        }
     }
 
     /// A member chosen evenly; `None` only when empty.
@@ -62,44 +98,109 @@ impl Set {
     }
 
     /// Calls `f` for about `count` members from `cursor` on; returns the next cursor, 0 at the end.
-    /// A member that is present from the first call to the last is returned at least once.
-    pub fn scan<'a>(&'a self, _cursor: u64, _count: usize, f: &mut dyn FnMut(Elem<'a>)) -> u64 {
-        self.iter().for_each(f);
-        0
+    /// A member that is present from the first call to the last is returned at least once. An intset comes whole.
+    pub fn scan<'a>(&'a self, cursor: u64, count: usize, f: &mut dyn FnMut(Elem<'a>)) -> u64 {
+        match &self.0 {
+            Form::Ints(ints) => {
+                ints.elems().for_each(f);
+                0
+            }
+            Form::Large(members) => members.scan(cursor, count, &mut |node: &'a Member| f(node.as_elem())),
+        }
     }
 
     pub fn is_intset(&self) -> bool {
-        !self.large
+        matches!(self.0, Form::Ints(_))
     }
 
     /// The intset's bytes, when the set is one.
     pub fn intset(&self) -> Option<&[u8]> {
-        None
+        match &self.0 {
+            Form::Ints(ints) => Some(ints.as_bytes()),
+            Form::Large(_) => None,
+        }
     }
 
     pub fn encoding(&self) -> &'static str {
-        if self.large { "hashtable" } else { "intset" }
+        match &self.0 {
+            Form::Ints(_) => "intset",
+            Form::Large(_) => "hashtable",
+        }
     }
 
     /// Heap bytes held, by the allocator's size classes.
     pub fn heap_bytes(&self) -> usize {
-        self.members.iter().map(|member| member.len() + 16).sum()
+        match &self.0 {
+            Form::Ints(ints) => size_class(ints.as_bytes().len()),
+            Form::Large(members) => size_class(size_of::<Members<Member>>()) + members.heap_bytes(),
+        }
     }
 
     /// Adds a member; true when it is new.
     pub(crate) fn add(&mut self, member: &[u8], limits: &Limits) -> bool {
-        let new = self.members.insert(member.into());
-        self.large |= self.len() > limits.set_max_intset_entries || parse_i64(member).is_none();
+        if let Form::Ints(ints) = &mut self.0 {
+            if let Some(value) = parse_i64(member) {
+                let new = ints.add(value);
+                if new && ints.len() > limits.set_max_intset_entries {
+                    self.enlarge();
+                }
+                return new;
+            }
+            self.enlarge();
+        }
+        let Form::Large(members) = &mut self.0 else { return false };
+        let new = members.find(member).is_none();
+        if new {
+            members.insert(Member::new(member));
+        }
         new
     }
 
     /// Removes a member; true when it was there.
     pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
-        self.members.remove(member)
+        match &mut self.0 {
+            Form::Ints(ints) => parse_i64(member).is_some_and(|value| ints.remove(value)),
+            Form::Large(members) => members.find(member).is_some_and(|id| members.remove(id).is_some()),
+        }
+    }
+
+    fn enlarge(&mut self) {
+        let mut members = Members::new();
+        if let Form::Ints(ints) = &self.0 {
+            for value in ints.iter() {
+                members.insert(Member::Int(value));
+            }
+        }
+        self.0 = Form::Large(Box::new(members));
     }
 
     /// Takes a foreign intset, checking it.
-    pub(crate) fn from_intset(_bytes: &[u8], _limits: &Limits) -> Result<Self, ImageError> {
-        Err(ImageError::Packed)
+    pub(crate) fn from_intset(bytes: &[u8], limits: &Limits) -> Result<Self, ImageError> {
+        let ints = Intset::from_bytes(bytes).ok_or(ImageError::Packed)?;
+        if ints.len() == 0 {
+            return Err(ImageError::Empty);
+        }
+        let large = ints.len() > limits.set_max_intset_entries;
+        let mut set = Self(Form::Ints(ints));
+        if large {
+            set.enlarge();
+        }
+        Ok(set)
+    }
+
+    /// Frees up to `budget` elements of a set that is being dropped; false when nothing is left to free.
+    pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
+        match &mut self.0 {
+            Form::Large(members) => members.dismantle(budget),
+            _ => false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        match &self.0 {
+            Form::Ints(ints) => assert!(Intset::from_bytes(ints.as_bytes()).is_some()),
+            Form::Large(members) => members.check(),
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::{Elem, Hash, List, Set, ZSet};
 
+/// Longest string that Redis calls "embstr".
+const EMBSTR_BYTES: usize = 44;
+
 /// A key's value as commands read it.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
@@ -21,6 +24,19 @@ impl Value<'_> {
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
             Value::ZSet(_) => "zset",
+        }
+    }
+
+    /// The name that OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Value::Str(Elem::Int(_)) => "int",
+            Value::Str(Elem::Bytes(bytes)) if bytes.len() <= EMBSTR_BYTES => "embstr",
+            Value::Str(_) => "raw",
+            Value::List(list) => list.encoding(),
+            Value::Hash(hash) => hash.encoding(),
+            Value::Set(set) => set.encoding(),
+            Value::ZSet(zset) => zset.encoding(),
         }
     }
 }

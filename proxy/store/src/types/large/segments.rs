@@ -1,0 +1,78 @@
+//! A dense array in segments: pushing never copies more than one segment, so no insert stalls, however large the
+//! array is.
+
+/// `N` elements a segment; the first segment grows like a `Vec`, the others are allocated whole.
+#[derive(Debug)]
+pub(super) struct Segments<T, const N: usize> {
+    segments: Vec<Vec<T>>,
+    len: usize,
+}
+
+impl<T, const N: usize> Segments<T, N> {
+    pub(super) fn new() -> Self {
+        Self { segments: Vec::new(), len: 0 }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&T> {
+        self.segments.get(index / N)?.get(index % N)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.segments.get_mut(index / N)?.get_mut(index % N)
+    }
+
+    pub(super) fn push(&mut self, value: T) {
+        match self.segments.last_mut() {
+            Some(last) if last.len() < N => last.push(value),
+            last => {
+                let mut segment = if last.is_none() { Vec::new() } else { Vec::with_capacity(N) };
+                segment.push(value);
+                self.segments.push(segment);
+            }
+        }
+        self.len += 1;
+    }
+
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let only = self.segments.len() == 1;
+        let last = self.segments.last_mut()?;
+        let value = last.pop()?;
+        self.len -= 1;
+        if last.is_empty() {
+            self.segments.pop();
+        } else if only && last.len() * 4 <= last.capacity() {
+            last.shrink_to(last.len() * 2);
+        }
+        Some(value)
+    }
+
+    /// Removes the element at `index`; the last one takes its place.
+    pub(super) fn swap_remove(&mut self, index: usize) -> Option<T> {
+        if index >= self.len {
+            return None;
+        }
+        let last = self.pop()?;
+        match self.get_mut(index) {
+            Some(place) => Some(std::mem::replace(place, last)),
+            None => Some(last),
+        }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.segments.iter().flatten()
+    }
+
+    /// Bytes of the segments and their directory.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let first = self.segments.first().map_or(0, Vec::capacity);
+        let others = self.segments.len().saturating_sub(1) * N;
+        (first + others) * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()
+    }
+}
