@@ -1,0 +1,697 @@
+//! Three nodes, their disks and writers, a network, clients, and everything that can go wrong; one event after
+//! the other, in an order that follows from the seed alone.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use bytes::Bytes;
+use logsvc_api::Block;
+use logsvc_raft::{
+    Answer, Applied, Change, GroupId, Input, LogStorage, META_GROUP, Machine, Node, NodeConfig, Outcome,
+    Refusal, ReplicaId, Request, Role, WriteBatch, WriteOp,
+};
+
+use crate::client::{Client, GROUPS, LEASE_MS, meta_turn};
+use crate::disk::SimDisk;
+use crate::model::Model;
+use crate::rng::Rng;
+
+pub const NODES: usize = 3;
+const TICK_MS: u64 = 10;
+const CHAOS_MS: u64 = 4_000;
+const HEAL_MS: u64 = 12_000;
+const META_TOKEN: u64 = 1 << 60;
+
+/// A mistake built in on purpose, to prove that the simulation finds it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    None,
+    /// The writer reports a batch as persisted before it is synced.
+    AcknowledgeBeforeSync,
+}
+
+enum Event {
+    Tick { node: usize },
+    Frame { to: usize, frame: Bytes },
+    Request { node: usize, group: GroupId, token: u64, request: Request },
+    Reply { token: u64, result: Result<Change, Refusal> },
+    WriterStart { node: usize, life: u64 },
+    WriterDone { node: usize, life: u64, ticket: u64 },
+    Turn { client: usize },
+    MetaTurn,
+    Chaos,
+    Restart { node: usize },
+    Rejoin { node: usize, group: GroupId },
+    Reconnect,
+    FastDisk { node: usize },
+}
+
+struct Queued {
+    at: Reverse<(u64, u64)>,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Queued {}
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+struct Machine3 {
+    disk: SimDisk,
+    node: Option<Node<SimDisk>>,
+    /// Rises with each start; what a former life has under way is void.
+    life: u64,
+    queue: Vec<WriteBatch>,
+    writing: bool,
+    slow: bool,
+    clock_offset: u64,
+}
+
+/// What a run did, for the tests and the printed summary.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub trace: u64,
+    pub events: u64,
+    pub acknowledged: u64,
+    pub fenced: u64,
+    pub crashes: u64,
+    pub replaced: u64,
+    pub trimmed: u64,
+    pub installed: u64,
+}
+
+pub struct World {
+    rng: Rng,
+    now: u64,
+    sequence: u64,
+    events: BinaryHeap<Queued>,
+    machines: Vec<Machine3>,
+    clients: Vec<Client>,
+    owner_of_token: BTreeMap<u64, usize>,
+    token: u64,
+    model: Model,
+    /// `cut[a][b]`: nothing gets from a to b.
+    cut: [[bool; NODES]; NODES],
+    loss: u64,
+    chaos: bool,
+    clients_active: bool,
+    bug: Bug,
+    print: bool,
+    report: Report,
+}
+
+impl World {
+    pub fn new(seed: u64, bug: Bug, print: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let machine = |number: u64| Machine3 {
+            disk: SimDisk::default(),
+            node: None,
+            life: 0,
+            queue: Vec::new(),
+            writing: false,
+            slow: false,
+            clock_offset: number * 1_000_000,
+        };
+        let machines = (0..NODES as u64).map(machine).collect();
+        let clients = (0..3).map(|i| Client::new(0, format!("owner {i}"))).collect();
+        let loss = rng.below(60);
+        let mut world = Self {
+            rng,
+            now: 1_000,
+            sequence: 0,
+            events: BinaryHeap::new(),
+            machines,
+            clients,
+            owner_of_token: BTreeMap::new(),
+            token: 0,
+            model: Model::default(),
+            cut: [[false; NODES]; NODES],
+            loss,
+            chaos: true,
+            clients_active: true,
+            bug,
+            print,
+            report: Report::default(),
+        };
+        world.found_cluster();
+        world
+    }
+
+    /// Chaos with every check at every step, then peace, in which everything must heal.
+    pub fn run(mut self) -> Report {
+        self.run_until(1_000 + CHAOS_MS);
+        self.heal();
+        self.report.acknowledged = self.model.acknowledged_appends;
+        self.report.fenced = self.model.fenced;
+        self.report
+    }
+
+    fn found_cluster(&mut self) {
+        let ids: Vec<Vec<ReplicaId>> = GROUPS
+            .iter()
+            .map(|_| (1..=NODES as u16).map(|node| ReplicaId::new(node, self.rng.next())).collect())
+            .collect();
+        for node in 0..NODES {
+            self.start(node);
+            for (group, voters) in GROUPS.iter().zip(&ids) {
+                let input = Input::Bootstrap { group: *group, replica: voters[node], voters: voters.clone() };
+                self.input(node, input);
+            }
+            self.after(self.now % 7 + node as u64, Event::Tick { node });
+        }
+        for client in 0..self.clients.len() {
+            self.after(100 + client as u64 * 30, Event::Turn { client });
+        }
+        self.after(120, Event::MetaTurn);
+        self.after(400, Event::Chaos);
+    }
+
+    fn after(&mut self, delay: u64, event: Event) {
+        self.sequence += 1;
+        self.events.push(Queued { at: Reverse((self.now + delay, self.sequence)), event });
+    }
+
+    /// Folds a fact into the trace, and prints it when replaying.
+    fn note(&mut self, what: &str, a: u64, b: u64) {
+        for value in [self.now, what.len() as u64, u64::from(what.as_bytes()[0]), a, b] {
+            self.report.trace = (self.report.trace ^ value).wrapping_mul(0x0100_0000_01b3).rotate_left(17);
+        }
+        if self.print {
+            println!("{:>7} {what} {a} {b}", self.now);
+        }
+    }
+
+    fn run_until(&mut self, end: u64) {
+        while let Some(next) = self.events.pop() {
+            let (at, _) = next.at.0;
+            self.now = at;
+            self.report.events += 1;
+            self.handle(next.event);
+            if at >= end {
+                return;
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Tick { node } => {
+                let now_ms = self.now + self.machines[node].clock_offset;
+                self.input(node, Input::Tick { now_ms });
+                self.after(TICK_MS, Event::Tick { node });
+            }
+            Event::Frame { to, frame } => self.input(to, Input::Receive { frame }),
+            Event::Request { node, group, token, request } => {
+                self.input(node, Input::Request { group, token, request });
+            }
+            Event::Reply { token, result } => self.reply(token, &result),
+            Event::WriterStart { node, life } => self.writer_start(node, life),
+            Event::WriterDone { node, life, ticket } => self.writer_done(node, life, ticket),
+            Event::Turn { client } => self.turn(client),
+            Event::MetaTurn => self.meta_turn(),
+            Event::Chaos => self.cause_chaos(),
+            Event::Restart { node } => self.restart(node),
+            Event::Rejoin { node, group } => self.rejoin(node, group),
+            Event::Reconnect => self.cut = [[false; NODES]; NODES],
+            Event::FastDisk { node } => self.machines[node].slow = false,
+        }
+    }
+
+    fn input(&mut self, at: usize, input: Input) {
+        if let Some(node) = &mut self.machines[at].node {
+            node.step(input);
+            self.pump(at);
+        }
+    }
+
+    /// Drains a node and carries out what it wants.
+    fn pump(&mut self, at: usize) {
+        loop {
+            let Some(node) = &mut self.machines[at].node else { return };
+            let out = node.drain();
+            for group in &out.changed {
+                let status = self.machines[at].node.as_ref().and_then(|node| node.status(*group));
+                if let Some(status) = status {
+                    self.model.status(*group, &status);
+                    let role = if status.role == Role::Leader { 1 } else { 0 };
+                    self.note("status", at as u64 * 10 + role, status.term);
+                    self.unexpected_stop(at, &status.role);
+                }
+            }
+            for applied in &out.applied {
+                self.applied(at, applied);
+            }
+            for answer in out.answers {
+                self.answer(answer);
+            }
+            for message in out.messages {
+                self.transmit(at, usize::from(message.to) - 1, message.to_bytes());
+            }
+            if let Some(batch) = out.write {
+                self.enqueue(at, batch);
+            }
+            if !out.more {
+                return;
+            }
+        }
+    }
+
+    fn unexpected_stop(&self, at: usize, role: &Role) {
+        if let Role::Stopped(reason) = role {
+            let expected = ["simulated", "replaced"].iter().any(|word| reason.contains(word));
+            assert!(expected, "node {at} stopped: {reason}");
+        }
+    }
+
+    fn applied(&mut self, at: usize, applied: &Applied) {
+        self.note("applied", at as u64 + u64::from(applied.group), applied.index);
+        if !self.model.applied(applied) {
+            return;
+        }
+        match &applied.outcome {
+            Outcome::Trimmed { .. } => self.report.trimmed += 1,
+            Outcome::Claimed { epoch, .. } => self.check_lease(at, applied.group, *epoch),
+            _ => {}
+        }
+    }
+
+    /// When a claim takes effect, no other client may still believe in its lease.
+    fn check_lease(&self, at: usize, group: GroupId, epoch: u64) {
+        let status = self.machines[at].node.as_ref().and_then(|node| node.status(group));
+        let Some(shard) = status.and_then(|status| status.shard).filter(|shard| shard.epoch == epoch) else {
+            return;
+        };
+        for client in self.clients.iter().filter(|client| client.owner != shard.owner) {
+            assert!(
+                client.lease_until <= self.now,
+                "{} claimed during {}'s lease",
+                shard.owner,
+                client.owner
+            );
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let delay = self.rng.between(1, 8);
+        if !self.lost() {
+            self.after(delay, Event::Reply { token: answer.token, result: answer.result });
+        }
+    }
+
+    fn lost(&mut self) -> bool {
+        self.chaos && self.rng.chance(self.loss)
+    }
+
+    fn transmit(&mut self, from: usize, to: usize, frame: Bytes) {
+        if self.cut[from][to] || self.lost() {
+            return;
+        }
+        if self.chaos && self.rng.chance(30) {
+            let late = self.rng.between(1, 200);
+            self.after(late, Event::Frame { to, frame: frame.clone() });
+        }
+        let delay = if self.chaos && self.rng.chance(50) { self.rng.between(5, 80) } else { 1 };
+        self.after(delay, Event::Frame { to, frame });
+    }
+
+    fn enqueue(&mut self, at: usize, batch: WriteBatch) {
+        for write in &batch.writes {
+            for op in &write.ops {
+                self.check_write(write.group, op);
+            }
+        }
+        let machine = &mut self.machines[at];
+        machine.queue.push(batch);
+        let (life, start) = (machine.life, !machine.writing);
+        machine.writing = true;
+        if start {
+            let delay = self.rng.below(2);
+            self.after(delay, Event::WriterStart { node: at, life });
+        }
+        self.maybe_crash(at);
+    }
+
+    fn check_write(&mut self, group: GroupId, op: &WriteOp) {
+        let snapshot = match op {
+            WriteOp::Trim { snapshot } => snapshot,
+            WriteOp::Install { snapshot } => {
+                self.report.installed += u64::from(snapshot.index > 1);
+                snapshot
+            }
+            _ => return,
+        };
+        let machine = Machine::decode(group, &snapshot.state).expect("a snapshot decodes");
+        if let Some(shard) = machine.shard() {
+            self.model.trimmed_to(group, shard);
+        }
+    }
+
+    /// The writer takes everything that waits: written, but not on disk yet.
+    fn writer_start(&mut self, at: usize, life: u64) {
+        let machine = &mut self.machines[at];
+        if machine.life != life {
+            return;
+        }
+        let batches = std::mem::take(&mut machine.queue);
+        let Some(ticket) = batches.last().map(|batch| batch.ticket) else { return };
+        machine.disk.put(&batches);
+        let delay = match (machine.slow, self.chaos) {
+            (true, _) => self.rng.between(20, 150),
+            (false, true) => self.rng.between(1, 6),
+            (false, false) => 1,
+        };
+        self.after(delay, Event::WriterDone { node: at, life, ticket });
+        if self.bug == Bug::AcknowledgeBeforeSync {
+            self.input(at, Input::Persisted { ticket });
+        }
+        self.maybe_crash(at);
+    }
+
+    fn writer_done(&mut self, at: usize, life: u64, ticket: u64) {
+        if self.machines[at].life != life {
+            return;
+        }
+        self.machines[at].disk.sync();
+        if self.maybe_crash(at) {
+            return;
+        }
+        self.machines[at].writing = !self.machines[at].queue.is_empty();
+        if self.machines[at].writing {
+            self.after(0, Event::WriterStart { node: at, life });
+        }
+        self.note("persisted", at as u64, ticket);
+        self.input(at, Input::Persisted { ticket });
+    }
+
+    /// A crash at this very step of persistence.
+    fn maybe_crash(&mut self, at: usize) -> bool {
+        let crash = self.chaos && self.rng.chance(1);
+        if crash {
+            self.crash(at);
+        }
+        crash
+    }
+
+    fn crash(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        if machine.node.take().is_none() {
+            return;
+        }
+        machine.life += 1;
+        machine.queue.clear();
+        machine.writing = false;
+        machine.disk.crash(&mut self.rng);
+        self.report.crashes += 1;
+        self.note("crash", at as u64, 0);
+        let delay = self.rng.between(5, 400);
+        self.after(delay, Event::Restart { node: at });
+    }
+
+    fn config(at: usize) -> NodeConfig {
+        let number = at as u16 + 1;
+        let peers = (1..=NODES as u16).filter(|peer| *peer != number).collect();
+        NodeConfig {
+            election_ticks: 10,
+            heartbeat_ticks: 2,
+            max_message_bytes: 8 << 10,
+            max_messages_in_flight: 16,
+            tail_bytes: 4 << 10,
+            checkpoint_bytes: 8 << 10,
+            checkpoint_entries: 16,
+            max_pending_bytes: 64 << 10,
+            meta_compact_entries: 24,
+            ..NodeConfig::new(77, number, peers)
+        }
+    }
+
+    fn start(&mut self, at: usize) {
+        let node =
+            Node::open(Self::config(at), self.machines[at].disk.clone()).expect("the disk can be read");
+        assert!(node.damaged().is_empty(), "node {at} finds damage: {:?}", node.damaged());
+        self.machines[at].node = Some(node);
+    }
+
+    fn restart(&mut self, at: usize) {
+        if self.machines[at].node.is_some() {
+            return;
+        }
+        self.note("start", at as u64, 0);
+        self.start(at);
+        for group in GROUPS {
+            let known = self.machines[at].disk.with_rows(group, |_| ()).is_some();
+            if !known {
+                self.rejoin(at, group);
+            }
+        }
+        self.pump(at);
+    }
+
+    /// A fresh identity for a group whose rows are gone or condemned.
+    fn rejoin(&mut self, at: usize, group: GroupId) {
+        let replica = ReplicaId::new(at as u16 + 1, self.rng.next());
+        self.note("join", at as u64, u64::from(group));
+        self.input(at, Input::Join { group, replica });
+    }
+
+    /// True if all replicas agree on complete members, so that the loss of any one disk is survivable.
+    fn whole(&self) -> bool {
+        GROUPS.iter().all(|group| {
+            let mut members = None;
+            self.machines.iter().all(|machine| {
+                let status = machine.node.as_ref().and_then(|node| node.status(*group));
+                let Some(status) = status else { return false };
+                let settled = status.members.voters.len() == NODES
+                    && status.members.learners.is_empty()
+                    && status.members.voters_outgoing.is_empty()
+                    && status.members.voters.contains(&status.replica.0)
+                    && !matches!(status.role, Role::Stopped(_));
+                settled && *members.get_or_insert(status.members.voters.clone()) == status.members.voters
+            })
+        })
+    }
+
+    fn cause_chaos(&mut self) {
+        if !self.chaos {
+            return;
+        }
+        let next = self.rng.between(30, 250);
+        self.after(next, Event::Chaos);
+        let at = self.rng.below(NODES as u64) as usize;
+        match self.rng.below(10) {
+            0 | 1 => self.crash(at),
+            2 => self.partition(at),
+            3 => {
+                self.machines[at].slow = true;
+                let delay = self.rng.between(100, 800);
+                self.after(delay, Event::FastDisk { node: at });
+            }
+            4 if self.whole() => self.wipe(at),
+            5 if self.whole() => self.condemn(at),
+            6 => self.fail_disk(at),
+            7 => {
+                let to = self.rng.below(NODES as u64) as u16 + 1;
+                for node in 0..NODES {
+                    let request = Request::TransferLeader { node: to };
+                    self.input(node, Input::Request { group: 0, token: 0, request });
+                }
+            }
+            8 => self.loss = self.rng.below(150),
+            _ => self.read(at),
+        }
+    }
+
+    fn partition(&mut self, at: usize) {
+        self.note("partition", at as u64, 0);
+        let both = self.rng.chance(700);
+        for other in (0..NODES).filter(|other| *other != at) {
+            self.cut[at][other] = true;
+            self.cut[other][at] = both;
+        }
+        let delay = self.rng.between(50, 900);
+        self.after(delay, Event::Reconnect);
+    }
+
+    fn wipe(&mut self, at: usize) {
+        self.note("wipe", at as u64, 0);
+        self.crash(at);
+        self.machines[at].disk.wipe();
+        self.report.replaced += 1;
+    }
+
+    /// One group's rows are found damaged: the replica stops and is replaced.
+    fn condemn(&mut self, at: usize) {
+        let group = GROUPS[self.rng.below(GROUPS.len() as u64) as usize];
+        self.note("quarantine", at as u64, u64::from(group));
+        self.report.replaced += 1;
+        self.input(at, Input::Quarantine { group, index: 1, reason: "simulated".to_owned() });
+        let delay = self.rng.between(0, 100);
+        self.after(delay, Event::Rejoin { node: at, group });
+    }
+
+    fn fail_disk(&mut self, at: usize) {
+        self.note("disk failure", at as u64, 0);
+        self.input(at, Input::StorageFailed { reason: "simulated".to_owned() });
+        if let Some(node) = &mut self.machines[at].node {
+            node.step(Input::Tick { now_ms: u64::MAX / 2 });
+            let out = node.drain();
+            assert!(out.messages.is_empty() && out.write.is_none(), "a failed node goes on");
+        }
+        self.crash(at);
+    }
+
+    /// Walks one replica's log as a reader does.
+    fn read(&mut self, at: usize) {
+        let Some(node) = &self.machines[at].node else { return };
+        let Some(status) = node.status(0) else { return };
+        let Some(shard) = status.shard.filter(|_| status.applied == self.model.last_index(0)) else { return };
+        let Some(start) = node.locate(0, shard.trim + 1) else { return };
+        let mut machine = Machine::decode(0, &start.state).expect("a checkpoint decodes");
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut index = start.index + 1;
+        while index <= status.applied {
+            let entries = self.machines[at].disk.entries(0, index, status.applied + 1, 4096);
+            for entry in entries.expect("applied entries are on disk") {
+                assert_eq!(entry.index, index);
+                let (_, block) = machine.apply(&entry).expect("an applied entry decodes");
+                blocks.extend(block);
+                index += 1;
+            }
+        }
+        assert_eq!(machine.shard().map(|state| (state.tail, state.chain)), Some((shard.tail, shard.chain)));
+        self.model.read_back(0, &blocks);
+        self.note("read", at as u64, blocks.len() as u64);
+    }
+
+    fn turn(&mut self, client: usize) {
+        let pause = self.rng.between(4, 30);
+        self.after(pause, Event::Turn { client });
+        if !self.clients_active {
+            return;
+        }
+        let group = self.clients[client].group;
+        let asked = self.rng.below(NODES as u64) as usize;
+        let view = self.machines[asked].node.as_ref().and_then(|node| node.status(group));
+        let view = view.and_then(|status| status.shard);
+        let requests = self.clients[client].turn(self.now, view.as_ref(), &mut self.token, &mut self.rng);
+        let target = self.leader_or_any(group);
+        let mut delay = self.rng.between(1, 4);
+        for (token, request) in requests {
+            self.owner_of_token.insert(token, client);
+            if !self.lost() {
+                self.after(delay, Event::Request { node: target, group, token, request });
+            }
+            if self.chaos && self.rng.chance(20) {
+                delay += self.rng.below(30);
+            }
+        }
+    }
+
+    fn meta_turn(&mut self) {
+        let pause = self.rng.between(10, 60);
+        self.after(pause, Event::MetaTurn);
+        if !self.clients_active {
+            return;
+        }
+        let key = format!("counter/{}", self.rng.below(4));
+        let node = self.leader_or_any(META_GROUP);
+        let current = self.machines[node].node.as_ref().and_then(Node::meta).and_then(|meta| meta.get(&key));
+        let current = current.cloned();
+        let request = meta_turn(self.now, current.as_ref(), &mut self.rng);
+        self.token += 1;
+        let token = META_TOKEN + self.token;
+        self.input(node, Input::Request { group: META_GROUP, token, request });
+        self.input(node, Input::Request { group: META_GROUP, token: token + 1, request: Request::ReadIndex });
+        self.token += 1;
+    }
+
+    /// Mostly the leader, sometimes somebody else.
+    fn leader_or_any(&mut self, group: GroupId) -> usize {
+        let any = self.rng.below(NODES as u64) as usize;
+        if self.chaos && self.rng.chance(150) {
+            return any;
+        }
+        let leads = |machine: &Machine3| {
+            let status = machine.node.as_ref().and_then(|node| node.status(group));
+            status.is_some_and(|status| status.role == Role::Leader)
+        };
+        let first = if any == 0 { [0, 1, 2] } else { [any, (any + 1) % NODES, (any + 2) % NODES] };
+        first.into_iter().find(|at| leads(&self.machines[*at])).unwrap_or(any)
+    }
+
+    fn reply(&mut self, token: u64, result: &Result<Change, Refusal>) {
+        if let Some(client) = self.owner_of_token.remove(&token) {
+            self.clients[client].answered(token, result, &mut self.model);
+        }
+    }
+
+    /// No more faults: everything must come back, take appends, and agree.
+    fn heal(&mut self) {
+        self.note("heal", 0, 0);
+        self.chaos = false;
+        self.cut = [[false; NODES]; NODES];
+        for at in 0..NODES {
+            self.machines[at].slow = false;
+        }
+        let before: u64 = self.clients.iter().map(|client| client.done).sum();
+        let deadline = self.now + HEAL_MS;
+        loop {
+            self.run_until(self.now + 200);
+            let done: u64 = self.clients.iter().map(|client| client.done).sum();
+            if done >= before + 20 && self.whole() {
+                break;
+            }
+            assert!(
+                self.now < deadline,
+                "no progress after healing: {} appends, {}",
+                done - before,
+                self.states()
+            );
+        }
+        self.clients_active = false;
+        self.run_until(self.now + LEASE_MS + 500);
+        let mut maps = Vec::new();
+        for at in 0..NODES {
+            let node = self.machines[at].node.as_ref().expect("every node is up");
+            for group in GROUPS {
+                let applied = node.status(group).map(|status| status.applied);
+                assert_eq!(applied, Some(self.model.last_index(group)), "node {at} lags: {}", self.states());
+            }
+            maps.push(node.meta().cloned());
+            self.read(at);
+        }
+        assert!(maps.windows(2).all(|pair| pair[0] == pair[1]), "metadata differs");
+        let tail = self.machines[0].node.as_ref().and_then(|node| node.status(0)).map_or(0, |s| s.tail());
+        assert!(tail >= self.model.acknowledged_position(0), "acknowledged records are gone");
+    }
+
+    fn states(&self) -> String {
+        let one = |machine: &Machine3, group| match machine.node.as_ref().and_then(|node| node.status(group))
+        {
+            Some(s) => format!(
+                "[{} {:?} term {} commit {} applied {} last {} voters {:?} learners {:?}]",
+                s.replica,
+                s.role,
+                s.term,
+                s.commit,
+                s.applied,
+                s.last_index,
+                s.members.voters,
+                s.members.learners
+            ),
+            None => "[down]".to_owned(),
+        };
+        GROUPS.iter().flat_map(|g| self.machines.iter().map(move |m| one(m, *g))).collect()
+    }
+}
