@@ -102,6 +102,8 @@ fn save_entry<W: Write>(
 pub struct Load<R: Read> {
     reader: Reader<R>,
     slots: Range<u16>,
+    /// Of the keys in `slots` only those in here are loaded.
+    wanted: Range<u16>,
     applier: Applier,
     keys: u64,
 }
@@ -110,7 +112,13 @@ impl<R: Read> Load<R> {
     /// Starts to read a file. Keys outside of `slots` are an error; `position` is what loaded entries carry as the
     /// position of their last change.
     pub fn new(input: R, slots: Range<u16>, position: Position) -> Result<Self, RdbError> {
-        Ok(Self { reader: Reader::new(input)?, slots, applier: Applier::new(position), keys: 0 })
+        let wanted = slots.clone();
+        Ok(Self { reader: Reader::new(input)?, slots, wanted, applier: Applier::new(position), keys: 0 })
+    }
+
+    /// Skips the keys outside of `wanted`.
+    pub fn only(self, wanted: Range<u16>) -> Self {
+        Self { wanted, ..self }
     }
 
     /// Loads up to `most` further keys; false when the file is done and its checksum was right.
@@ -121,6 +129,9 @@ impl<R: Read> Load<R> {
             let Some((db, key, expire_at)) = next_entry(&mut self.reader, &self.slots)? else {
                 return Ok(false);
             };
+            if !self.wanted.contains(&slot_of(&key)) {
+                continue;
+            }
             self.applier.begin(db, key, expire_at);
             self.reader.value(&mut Applying { applier: &mut self.applier, keyspace })?;
             self.applier.end(keyspace);

@@ -4,7 +4,7 @@ use proxy_store::Position;
 
 use crate::error::RepoError;
 use crate::layout;
-use crate::manifest::{Manifest, Segment, hex64};
+use crate::manifest::{Segment, hex64};
 use crate::repository::{Repository, blocking};
 
 /// What a verification found.
@@ -25,25 +25,30 @@ impl Repository {
     /// What is wrong with the snapshot stands in the report; an error means that it could not be found out.
     pub async fn verify(&self, shard: u32, position: Position) -> Result<VerifyReport, RepoError> {
         let manifest = self.manifest(shard, position).await?;
-        self.verify_where(&manifest, |_| true).await
+        self.verify_where(position, &manifest.segments, |_| true).await
     }
 
-    /// Reads back the segments that were written for this snapshot. Those taken over from an earlier one were read
-    /// back then; of them only presence and size are checked.
-    pub async fn verify_new(&self, manifest: &Manifest) -> Result<VerifyReport, RepoError> {
-        let own = |segment: &Segment| {
-            layout::parse(manifest.shard, &segment.object).is_some_and(|(position, _)| position == manifest.position)
-        };
-        self.verify_where(manifest, own).await
+    /// Reads back those of `segments` that were written for the snapshot at `position`, published or not. Those taken
+    /// over from an earlier one were read back then; of them only presence and size are checked.
+    pub async fn verify_new(
+        &self,
+        shard: u32,
+        position: Position,
+        segments: &[Segment],
+    ) -> Result<VerifyReport, RepoError> {
+        let own =
+            |segment: &Segment| layout::parse(shard, &segment.object).is_some_and(|(written, _)| written == position);
+        self.verify_where(position, segments, own).await
     }
 
     async fn verify_where(
         &self,
-        manifest: &Manifest,
+        position: Position,
+        segments: &[Segment],
         whole: impl Fn(&Segment) -> bool,
     ) -> Result<VerifyReport, RepoError> {
-        let mut report = VerifyReport { position: manifest.position, ..VerifyReport::default() };
-        for segment in &manifest.segments {
+        let mut report = VerifyReport { position, ..VerifyReport::default() };
+        for segment in segments {
             let result = if whole(segment) {
                 report.segments += 1;
                 report.bytes += segment.bytes;
