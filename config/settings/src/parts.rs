@@ -238,7 +238,7 @@ impl Default for Engine {
     fn default() -> Self {
         Self {
             workers: 0,
-            hash_max_listpack_entries: 128,
+            hash_max_listpack_entries: 512,
             hash_max_listpack_value: 64,
             zset_max_listpack_entries: 128,
             zset_max_listpack_value: 64,
