@@ -3,9 +3,8 @@
 //! Decide holds these while it reads; apply gets the [`Handle`] and finds the same entry again without a search.
 
 use crate::key::Position;
+use crate::raw::{EntryRef, Place};
 use crate::types::{Elem, Value};
-
-use super::Stored;
 
 /// Result of [`Keyspace::find`](super::Keyspace::find).
 #[derive(Clone, Copy)]
@@ -29,10 +28,12 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// Where a lookup saw a key. Good for the first effect on that key after the lookup; a stale handle costs a lookup.
+/// Where a lookup saw a key, for the first effect on that key. The key is compared again before a handle is used,
+/// so a stale or wrong one costs a lookup and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle {
     pub(super) hash: u64,
+    pub(super) place: Place,
 }
 
 /// A present key, borrowed.
@@ -40,15 +41,17 @@ pub struct Handle {
 pub struct Entry<'a> {
     pub(super) db: u8,
     pub(super) slot: u16,
-    pub(super) key: &'a [u8],
+    /// Position of the database's last flush or swap: its keys are younger.
     pub(super) floor: Position,
-    pub(super) stored: &'a Stored,
+    pub(super) handle: Handle,
+    pub(super) node: EntryRef<'a>,
 }
 
 impl<'a> Entry<'a> {
     /// The key's bytes.
+    #[inline]
     pub fn key(&self) -> &'a [u8] {
-        self.key
+        self.node.key()
     }
 
     /// The key's database.
@@ -62,30 +65,37 @@ impl<'a> Entry<'a> {
     }
 
     /// Position of the record that last changed what a reader of this key sees.
+    #[inline]
     pub fn position(&self) -> Position {
-        self.stored.position.max(self.floor)
+        self.node.position().max(self.floor)
     }
 
     /// When the key expires, unix milliseconds; `None` when it never does.
+    #[inline]
     pub fn expire_at(&self) -> Option<i64> {
-        self.stored.expire_at
+        self.node.expire_at()
     }
 
     /// The value.
+    #[inline]
     pub fn value(&self) -> Value<'a> {
-        self.stored.value()
+        self.node.value()
     }
 
     /// Where this entry is, for the first effect on it.
+    #[inline]
     pub fn handle(&self) -> Handle {
-        Handle { hash: 0 }
+        self.handle
     }
 
     /// The name that OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self.value() {
             Value::Str(Elem::Int(_)) => "int",
-            Value::Str(Elem::Bytes(bytes)) if bytes.len() <= 44 => "embstr",
+            // Redis's border. A short string that stands apart was built by APPEND or SETRANGE.
+            Value::Str(Elem::Bytes(bytes)) if bytes.len() <= 44 && self.node.separate_len().is_none() => {
+                "embstr"
+            }
             Value::Str(_) => "raw",
             Value::List(list) => list.encoding(),
             Value::Hash(hash) => hash.encoding(),
@@ -94,8 +104,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// Bytes of memory that the key and its value take.
+    /// Bytes of memory that the key and its value take, without its share of the tables.
     pub fn memory_bytes(&self) -> usize {
-        self.stored.memory_bytes() + self.key.len()
+        self.node.memory_bytes()
     }
 }

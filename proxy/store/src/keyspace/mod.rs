@@ -1,78 +1,66 @@
 //! One shard's data: 16 databases of 16384 slots.
 //!
-//! The engine's decide step reads here ([`Keyspace::find`]); `apply.rs` is the only code that changes anything.
-
-use std::collections::BTreeMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::ops::Range;
-
-use rand::Rng;
+//! The engine's decide step reads here ([`Keyspace::find`] and, in `scan.rs`, walks); `apply.rs` is the only code
+//! that changes anything. `expiry.rs` says what is due, `in_flight.rs` what a miss must wait for, `unlinked.rs`
+//! frees big things bit by bit.
 
 use crate::key::{DATABASES, Key, Position};
-use crate::types::{Elem, Limits, Value};
+use crate::raw::{Hasher, Place};
+use crate::types::Limits;
 
 mod apply;
+mod database;
 mod entry;
+mod expiry;
 mod in_flight;
+mod scan;
+mod unlinked;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Entry, Handle, Lookup};
 
+use database::Database;
 use in_flight::InFlight;
-
-/// What a key holds.
-pub(crate) enum Content {
-    Str(Vec<u8>),
-    Collection(Box<crate::types::apply::Collection>),
-}
-
-pub(crate) struct Stored {
-    position: Position,
-    expire_at: Option<i64>,
-    content: Content,
-}
-
-impl Stored {
-    fn value(&self) -> Value<'_> {
-        match &self.content {
-            Content::Str(bytes) => match crate::types::parse_i64(bytes) {
-                Some(int) => Value::Str(Elem::Int(int)),
-                None => Value::Str(Elem::Bytes(bytes)),
-            },
-            Content::Collection(collection) => collection.as_value(),
-        }
-    }
-
-    fn memory_bytes(&self) -> usize {
-        48 + match &self.content {
-            Content::Str(bytes) => bytes.len(),
-            Content::Collection(collection) => collection.heap_bytes(),
-        }
-    }
-}
-
-#[derive(Default)]
-struct Database {
-    entries: BTreeMap<(u16, Vec<u8>), Stored>,
-    floor: Position,
-}
+use unlinked::Unlinked;
+use wheel::Wheel;
 
 /// One shard's data. No clock, no async, no settings but [`Limits`].
 pub struct Keyspace {
+    /// In the order of their creation; the expiry index refers to them by this order.
     databases: Vec<Database>,
+    /// Which of `databases` each number that clients use stands for. Changed by SWAPDB.
+    order: [u8; DATABASES as usize],
+    /// Position of the last flush or swap of each number that clients use.
+    floors: [Position; DATABASES as usize],
     in_flight: InFlight,
+    wheel: Wheel,
+    /// Where the first walk that fills the wheel has got to; `None` when it is done or not begun.
+    unhinted: Option<(u8, u64)>,
+    unlinked: Unlinked,
     limits: Limits,
-    hasher: RandomState,
+    hasher: Hasher,
 }
 
 impl Keyspace {
     /// An empty keyspace.
     pub fn new(limits: Limits) -> Self {
+        Self::with_hasher(limits, Hasher::shared())
+    }
+
+    fn with_hasher(limits: Limits, hasher: Hasher) -> Self {
         Self {
             databases: (0..DATABASES).map(|_| Database::default()).collect(),
+            order: std::array::from_fn(|db| db as u8),
+            floors: [0; DATABASES as usize],
             in_flight: InFlight::default(),
+            wheel: Wheel::new(),
+            unhinted: None,
+            unlinked: Unlinked::default(),
             limits,
-            hasher: RandomState::new(),
+            hasher,
         }
     }
 
@@ -86,29 +74,47 @@ impl Keyspace {
         self.limits = limits;
     }
 
-    fn database(&self, db: u8) -> &Database {
-        &self.databases[usize::from(db % DATABASES)]
+    /// Where in `databases` the number `db` is.
+    #[inline]
+    fn index(&self, db: u8) -> usize {
+        usize::from(self.order[usize::from(db % DATABASES)] % DATABASES)
     }
 
-    fn deletion_hash(&self, key: Key<'_>) -> u64 {
-        self.hasher.hash_one((key.db, key.bytes))
+    #[inline]
+    fn database(&self, db: u8) -> &Database {
+        &self.databases[self.index(db)]
+    }
+
+    /// Stands for a key among the deletions in flight.
+    fn deletion_id(db: u8, hash: u64) -> u64 {
+        hash ^ u64::from(db).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Finds a key. Entries whose expiry has passed are found too: the caller has the clock.
+    #[inline]
     pub fn find(&self, key: Key<'_>) -> Lookup<'_> {
-        let database = self.database(key.db);
-        match database.entries.get_key_value(&(key.slot, key.bytes.to_vec())) {
-            Some(((slot, bytes), stored)) => {
-                Lookup::Entry(Entry { db: key.db, slot: *slot, key: bytes, floor: database.floor, stored })
-            }
-            None => {
-                Lookup::Missing { gate: self.flush_gate(key.db).max(self.in_flight.gate(self.deletion_hash(key))) }
-            }
+        let hash = self.hasher.hash(key.bytes);
+        match self.database(key.db).find(key, hash) {
+            Some((place, node)) => Lookup::Entry(Entry {
+                db: key.db,
+                slot: key.slot,
+                floor: self.floors[usize::from(key.db % DATABASES)],
+                handle: Handle { hash, place },
+                node,
+            }),
+            None => Lookup::Missing {
+                gate: self.flush_gate(key.db).max(self.in_flight.gate(Self::deletion_id(key.db, hash))),
+            },
         }
     }
 
     /// Brings a key's bucket into the cache ahead of its lookup, for pipelined batches.
-    pub fn prefetch(&self, _key: Key<'_>) {}
+    #[inline]
+    pub fn prefetch(&self, key: Key<'_>) {
+        if let Some(slot) = self.database(key.db).slot(key.slot) {
+            slot.prefetch(self.hasher.hash(key.bytes));
+        }
+    }
 
     /// Forgets deletions in flight up to `position`, which is durable.
     pub fn set_durable(&mut self, position: Position) {
@@ -117,7 +123,7 @@ impl Keyspace {
 
     /// Number of keys in a database, logically expired ones included.
     pub fn len(&self, db: u8) -> u64 {
-        self.database(db).entries.len() as u64
+        self.database(db).counts().keys
     }
 
     /// Whether no database holds a key.
@@ -127,104 +133,54 @@ impl Keyspace {
 
     /// Number of keys in a slot over all databases.
     pub fn len_in_slot(&self, slot: u16) -> u64 {
-        (0..DATABASES).map(|db| self.database(db).entries.keys().filter(|key| key.0 == slot).count() as u64).sum()
+        self.databases.iter().filter_map(|database| database.slot(slot)).map(|slot| slot.len() as u64).sum()
     }
 
     /// Number of keys with an expiry in a database.
     pub fn expires(&self, db: u8) -> u64 {
-        self.database(db).entries.values().filter(|stored| stored.expire_at.is_some()).count() as u64
+        self.database(db).counts().expires
     }
 
     /// Average time to live, in milliseconds, of the keys with an expiry; 0 without any.
     pub fn avg_ttl(&self, db: u8, now_ms: i64) -> i64 {
-        let (mut sum, mut count) = (0i128, 0i128);
-        for at in self.database(db).entries.values().filter_map(|stored| stored.expire_at) {
-            sum += i128::from(at.saturating_sub(now_ms).max(0));
-            count += 1;
+        let counts = self.database(db).counts();
+        match counts.expires {
+            0 => 0,
+            expires => (counts.expiry_sum / i128::from(expires) - i128::from(now_ms)).max(0) as i64,
         }
-        if count == 0 { 0 } else { (sum / count) as i64 }
     }
 
     /// Position of a flush or swap of this database that is not durable yet, else 0. Answers about the database as
     /// a whole (DBSIZE, SCAN, RANDOMKEY) wait for it; single keys already include it in their gate or position.
     pub fn flush_gate(&self, db: u8) -> Position {
-        let floor = self.database(db).floor;
+        let floor = self.floors[usize::from(db % DATABASES)];
         if floor > self.in_flight.durable() { floor } else { 0 }
     }
 
-    /// Calls `f` for about `count` entries from `cursor` on (0 = start) and returns the next cursor, 0 at the end.
-    /// A key that is present from the first call to the last is given at least once. Cursors stay below 2^53; their
-    /// bits from 39 up are the slot.
-    pub fn scan<'a>(&'a self, db: u8, cursor: u64, count: usize, f: &mut dyn FnMut(Entry<'a>)) -> u64 {
-        let database = self.database(db);
-        let mut given = 0;
-        let mut last = None;
-        let first = (cursor >> 39).min(16383) as u16;
-        for ((slot, key), stored) in database.entries.range((first, Vec::new())..) {
-            if given >= count && last != Some(*slot) {
-                return u64::from(*slot) << 39;
-            }
-            f(Entry { db, slot: *slot, key, floor: database.floor, stored });
-            given += 1;
-            last = Some(*slot);
-        }
-        0
-    }
-
-    /// Calls `f` for every entry of a database.
-    pub fn for_each<'a>(&'a self, db: u8, f: &mut dyn FnMut(Entry<'a>)) {
-        let database = self.database(db);
-        for ((slot, key), stored) in &database.entries {
-            f(Entry { db, slot: *slot, key, floor: database.floor, stored });
-        }
-    }
-
-    /// Calls `f` for every entry whose slot is in `slots`, database by database.
-    pub fn for_each_in_slots<'a>(&'a self, slots: Range<u16>, f: &mut dyn FnMut(u8, Entry<'a>)) {
-        for db in 0..DATABASES {
-            let database = self.database(db);
-            for ((slot, key), stored) in database.entries.range((slots.start, Vec::new())..(slots.end, Vec::new())) {
-                f(db, Entry { db, slot: *slot, key, floor: database.floor, stored });
-            }
-        }
-    }
-
-    /// An entry chosen at random; `None` when the database is empty.
-    pub fn random<R: Rng + ?Sized>(&self, db: u8, rng: &mut R) -> Option<Entry<'_>> {
-        let database = self.database(db);
-        if database.entries.is_empty() {
-            return None;
-        }
-        let place = rng.random_range(0..database.entries.len());
-        let ((slot, key), stored) = database.entries.iter().nth(place)?;
-        Some(Entry { db, slot: *slot, key, floor: database.floor, stored })
-    }
-
-    /// Up to `max` keys (database, slot, key) whose expiry has passed at `now_ms`. They stay until their deletion is
-    /// applied; a key that is not deleted is reported again later.
-    pub fn due(&mut self, now_ms: i64, max: usize, out: &mut Vec<(u8, u16, Vec<u8>)>) {
-        for db in 0..DATABASES {
-            for ((slot, key), stored) in &self.database(db).entries {
-                if out.len() < max && stored.expire_at.is_some_and(|at| at <= now_ms) {
-                    out.push((db, *slot, key.clone()));
-                }
-            }
-        }
-    }
-
-    /// Bytes of memory in use: keys, values, tables.
+    /// Bytes of memory in use: keys, values, tables, indexes. What was deleted but not freed yet is not in it.
     pub fn used_bytes(&self) -> u64 {
-        let entries = self.databases.iter().flat_map(|database| &database.entries);
-        entries.map(|(key, stored)| (stored.memory_bytes() + key.1.len()) as u64).sum()
+        let databases: u64 = self.databases.iter().map(Database::used_bytes).sum();
+        databases + (self.wheel.heap_bytes() + self.in_flight.heap_bytes()) as u64
     }
 
-    /// Frees a part of what big deletes unlinked, at most about `budget` entries or elements. True while more is left.
-    pub fn free_some(&mut self, _budget: usize) -> bool {
-        false
+    /// Frees a part of what big deletes unlinked, at most about `budget` entries. True while more is left.
+    pub fn free_some(&mut self, budget: usize) -> bool {
+        self.unlinked.free_some(budget)
     }
 
     /// Walks everything and checks every invariant; for tests.
     pub fn check(&self) -> Result<(), String> {
+        for (number, database) in self.databases.iter().enumerate() {
+            database.check(&self.hasher).map_err(|error| format!("database {number}: {error}"))?;
+        }
+        let mut order = self.order;
+        order.sort_unstable();
+        if !order.into_iter().eq(0..DATABASES) {
+            return Err("databases are not a permutation".to_owned());
+        }
         self.in_flight.check()
     }
 }
+
+/// The handle of an entry that was not found by its hash.
+const NO_HANDLE: Handle = Handle { hash: 0, place: Place::NOWHERE };
