@@ -205,10 +205,14 @@ async fn trim_lets_whole_blocks_go(log: &Arc<dyn LogService>, shard: ShardId) {
     }
     primary.settle().await.unwrap();
     log.trim(shard, 7).await.unwrap();
-    assert_eq!(log.describe(shard).await.unwrap().trim, 6);
-    let gone = log.read(shard, 6, EVERYTHING, LONG).await;
-    assert_eq!(gone, Err(LogError::Trimmed { trim: 6 }));
-    assert_eq!(log.read(shard, 7, EVERYTHING, LONG).await.unwrap()[0].header.first_position, 7);
+    assert_eq!(log.describe(shard).await.unwrap().trim, 7);
+    // A replica other than the leader may learn of it a little later.
+    let begin = Instant::now();
+    while log.read(shard, 7, EVERYTHING, LONG).await != Err(LogError::Trimmed { trim: 7 }) {
+        assert!(begin.elapsed() < LONG, "trimmed positions are still served");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(log.read(shard, 8, EVERYTHING, LONG).await.unwrap()[0].header.first_position, 7);
     log.trim(shard, 3).await.unwrap();
     log.trim(shard, 1000).await.unwrap();
     let description = log.describe(shard).await.unwrap();

@@ -312,10 +312,10 @@ impl LogService for MemoryLog {
 
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError> {
         self.inner.with(shard, |shard| {
+            shard.trim = shard.trim.max(up_to.min(shard.committed_end().0));
             let committed = shard.blocks.iter().take(shard.committed);
-            let gone = committed.take_while(|block| block.last_position() <= up_to).count();
+            let gone = committed.take_while(|block| block.last_position() <= shard.trim).count();
             if let Some(last) = gone.checked_sub(1).and_then(|index| shard.blocks.get(index)) {
-                shard.trim = last.last_position();
                 shard.base = (last.last_position(), last.chain());
             }
             shard.blocks.drain(..gone);

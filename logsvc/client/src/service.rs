@@ -127,8 +127,8 @@ pub trait LogService: Send + Sync + 'static {
     /// `Fenced` when `epoch` isn't in force any more.
     async fn renew(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError>;
 
-    /// Lets everything up to `up_to` go. Done in whole blocks, so a block that also holds later positions stays. Trimming what is
-    /// trimmed, or beyond the tail, changes nothing more than what is possible.
+    /// Lets everything up to `up_to` go (at most up to the tail). A block that also holds later positions stays until those go too.
+    /// The trim point never moves back.
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError>;
 
     /// Committed blocks that hold positions >= `from`, in order and without a hole, up to about `max_bytes` (at least one block if

@@ -43,7 +43,11 @@ fn keep(service: &Embedded, window: &Arc<AppendWindow>) -> bool {
     if window.is_interrupted()
         && let Some(leader) = service.leader(window.shard())
     {
-        window.resend(|block| send(leader, window, block));
+        let mut sent = true;
+        window.resend(|block| sent &= send(leader, window, block));
+        if !sent {
+            window.interrupt();
+        }
     }
     true
 }

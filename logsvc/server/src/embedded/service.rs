@@ -33,10 +33,10 @@ pub struct Embedded {
     pub(super) deadline: Duration,
 }
 
-/// Hands a block to a replica that seems to lead.
-pub(super) fn send(leader: &Replica, window: &Arc<AppendWindow>, block: Bytes) {
+/// Hands a block to a replica that seems to lead; false if that has stopped.
+pub(super) fn send(leader: &Replica, window: &Arc<AppendWindow>, block: Bytes) -> bool {
     let sink = Arc::clone(window) as Arc<dyn AppendSink>;
-    leader.push(Message::Append { group: window.shard(), block, sink });
+    leader.push(Message::Append { group: window.shard(), block, sink })
 }
 
 impl Embedded {
@@ -106,7 +106,7 @@ impl Embedded {
     /// The replica to read from: the first, unless another has what it lacks.
     fn reading_replica(&self, shard: ShardId, from: Position) -> Option<&Arc<Replica>> {
         let has = |replica: &&Arc<Replica>| {
-            replica.view(shard).is_some_and(|view| view.tail() >= from && !view.wiped())
+            replica.view(shard).is_some_and(|view| view.tail() >= from && !view.wiped() && !view.retired())
         };
         self.replicas.iter().find(has).or(self.replicas.first())
     }
@@ -282,7 +282,11 @@ impl Appender for EmbeddedAppender {
         }
         let window = &self.window;
         if let Some(leader) = self.replicas.get(self.leader) {
-            window.push(block, |block| send(leader, window, block));
+            let mut sent = true;
+            window.push(block, |block| sent = send(leader, window, block));
+            if !sent {
+                self.window.interrupt();
+            }
         }
     }
 

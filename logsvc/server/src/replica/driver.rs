@@ -383,7 +383,16 @@ impl Driver {
         }
     }
 
+    /// The thread ends: nobody may wait for it, or take it for the leader.
     fn fail_everybody(&mut self) {
+        for view in self.views.values() {
+            view.retire();
+        }
+        for message in self.inbox.close() {
+            if let Message::Append { sink, .. } = message {
+                sink.interrupted(None);
+            }
+        }
         for waiting in self.waiting.drain(..).flatten() {
             match waiting {
                 Waiting::Append { sink, .. } => sink.interrupted(None),

@@ -14,20 +14,40 @@ use parking_lot::Mutex;
 pub struct Inbox<T> {
     queue: Mutex<Vec<T>>,
     sleeping: AtomicBool,
+    /// Changed under the queue's lock.
+    closed: AtomicBool,
     owner: OnceLock<Thread>,
 }
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
-        Self { queue: Mutex::new(Vec::new()), sleeping: AtomicBool::new(false), owner: OnceLock::new() }
+        Self {
+            queue: Mutex::new(Vec::new()),
+            sleeping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            owner: OnceLock::new(),
+        }
     }
 }
 
 impl<T> Inbox<T> {
-    /// Adds one item and wakes the owner if it sleeps.
-    pub fn push(&self, item: T) {
-        self.queue.lock().push(item);
+    /// Adds one item and wakes the owner if it sleeps. False, and the item is dropped, when nobody will take it any more.
+    pub fn push(&self, item: T) -> bool {
+        let mut queue = self.queue.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        queue.push(item);
+        drop(queue);
         self.wake();
+        true
+    }
+
+    /// Refuses further items; gives back what nobody has taken.
+    pub fn close(&self) -> Vec<T> {
+        let mut queue = self.queue.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        std::mem::take(&mut *queue)
     }
 
     /// Wakes the owner if it sleeps.

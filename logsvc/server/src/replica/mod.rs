@@ -17,7 +17,7 @@ use std::time::Duration;
 use logsvc_api::{Block, Position, ShardId};
 use logsvc_client::LogError;
 use logsvc_raft::{GroupId, Input, LogStorage, META_GROUP, Node, NodeConfig, NodeNumber, ReplicaId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub use driver::Transport;
 pub use inbox::Inbox;
@@ -90,9 +90,14 @@ pub struct Replica {
     inbox: Arc<Inbox<Message>>,
     jobs: Option<Arc<Inbox<Job>>>,
     views: Arc<HashMap<GroupId, GroupView>>,
+    /// None after a stop: the database is closed then, whoever still holds this replica.
+    open: RwLock<Option<Open>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Open {
     reader: Reader,
     storage: Arc<RocksStorage>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// The identity of a founding member: the same wherever it is computed.
@@ -140,7 +145,8 @@ impl Replica {
         let cache = config.cache.unwrap_or_else(|| block_cache(0));
         let reader = Reader::new(Arc::clone(&storage), cache, Arc::clone(&inbox));
         let threads = Mutex::new(threads);
-        Ok(Self { number: config.number, az, inbox, jobs, views, reader, storage, threads })
+        let open = RwLock::new(Some(Open { reader, storage }));
+        Ok(Self { number: config.number, az, inbox, jobs, views, open, threads })
     }
 
     /// Its number.
@@ -153,9 +159,9 @@ impl Replica {
         &self.az
     }
 
-    /// Hands a message to its thread.
-    pub fn push(&self, message: Message) {
-        self.inbox.push(message);
+    /// Hands a message to its thread; false if that has ended.
+    pub fn push(&self, message: Message) -> bool {
+        self.inbox.push(message)
     }
 
     /// What it knows of a group.
@@ -167,12 +173,16 @@ impl Replica {
     pub fn read(&self, shard: ShardId, from: Position, max_bytes: usize) -> Result<Vec<Block>, LogError> {
         let view = self.views.get(&shard).filter(|_| shard != META_GROUP);
         let view = view.ok_or_else(|| LogError::Refused(format!("there is no shard {shard}")))?;
-        self.reader.read(view, shard, from, max_bytes)
+        match &*self.open.read() {
+            Some(open) => open.reader.read(view, shard, from, max_bytes),
+            None => Err(LogError::Unavailable(format!("the replica in {} has stopped", self.az))),
+        }
     }
 
     /// True once every group of the log is on its disk.
     pub fn has_all_groups(&self) -> bool {
-        let present = self.storage.groups().unwrap_or_default();
+        let open = self.open.read();
+        let present = open.as_ref().and_then(|open| open.storage.groups().ok()).unwrap_or_default();
         self.views.keys().all(|group| present.contains(group))
     }
 
@@ -214,7 +224,9 @@ impl Replica {
         for thread in threads.drain(..) {
             let _ = thread.join();
         }
-        self.storage.flush();
+        if let Some(open) = self.open.write().take() {
+            open.storage.flush();
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub struct GroupView {
     leads: AtomicBool,
     /// Stopped for damage or because it was replaced, not for a failing disk: it may come back under a new identity.
     wiped: AtomicBool,
+    retired: AtomicBool,
     /// Index of the last applied entry.
     applied: AtomicU64,
     /// Shard: last applied position. Metadata: newest revision.
@@ -114,6 +115,19 @@ impl GroupView {
         *self.status.lock() = Some(Arc::new(status));
         self.notify();
         self.leader.swap(leader, Ordering::AcqRel) != leader
+    }
+
+    /// The replica's thread ends.
+    pub(super) fn retire(&self) {
+        self.leads.store(false, Ordering::Release);
+        self.leader.store(0, Ordering::Release);
+        self.retired.store(true, Ordering::Release);
+        self.notify();
+    }
+
+    /// True when the replica's thread has ended.
+    pub fn retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     pub(super) fn notify(&self) {

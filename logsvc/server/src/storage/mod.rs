@@ -120,7 +120,7 @@ impl RocksStorage {
         op: &WriteOp,
     ) -> Result<(), StorageError> {
         let (log, meta) = (self.family(keys::LOG)?, self.family(keys::META)?);
-        let mut put_meta = |key: &[u8], content: &[u8], batch: &mut rocksdb::WriteBatch| {
+        let put_meta = |key: &[u8], content: &[u8], batch: &mut rocksdb::WriteBatch| {
             batch.put_cf(meta, key, keys::encode_meta(key, content));
         };
         match op {
