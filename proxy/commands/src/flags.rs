@@ -20,7 +20,7 @@ macro_rules! bit_set {
             }
 
             /// The names of the bits that are set, lowest bit first.
-            pub fn names(self) -> impl Iterator<Item = &'static str> {
+            pub fn names(self) -> impl Iterator<Item = &'static str> + Clone {
                 Self::NAMES.iter().enumerate().filter(move |(i, _)| self.0 >> i & 1 != 0).map(|(_, name)| *name)
             }
 

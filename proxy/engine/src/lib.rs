@@ -5,11 +5,29 @@
 //! [`run`] calls it on a [`Call`] (arguments, keyspace, reply, effects). One file a family.
 
 mod call;
+mod command_info;
+mod debug;
+mod digest;
 mod dispatch;
+mod elements;
 mod errors;
+mod expire;
+mod glob;
+mod hashes;
+mod keys;
+mod lists;
 mod parse;
+mod scan;
+mod sets;
+mod strings;
+pub mod testing;
+mod zsets;
 
 pub use call::{Call, Context, Request};
+pub use command_info::command_reply;
+pub use digest::DataDigest;
 pub use dispatch::{Handler, Run, handler, resolve, run};
 pub use errors::{Fail, MAX_STRING};
+pub use glob::glob_match;
 pub use parse::{LongDouble, parse_double};
+pub use scan::{ScanOptions, parse_cursor};
