@@ -196,3 +196,6 @@ impl<'a> Effect<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,6 +250,14 @@ impl Tree {
         renumber_in(&mut self.root, old, new, &before);
     }
 
+    /// Frees one child of the root of a tree that is being dropped; false when there is none.
+    pub(crate) fn dismantle(&mut self) -> bool {
+        match &mut self.root {
+            Node::Inner(children) => children.pop().is_some(),
+            Node::Leaf(_) => false,
+        }
+    }
+
     /// Checks order, counts, first entries and widths; for tests.
     #[cfg(test)]
     pub(crate) fn check(&self, order: impl Fn(Item, Item) -> Ordering) {
