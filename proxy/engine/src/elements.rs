@@ -107,17 +107,26 @@ pub(crate) enum Picks {
 }
 
 impl Picks {
-    /// Reads argument `index`; `paired` when each element comes with its value or score.
-    pub fn parse(call: &Call<'_>, index: usize, paired: bool) -> Result<Self, Fail> {
-        let count = call.int(index)?;
+    /// Reads the count at argument 2 and `word` (none when empty) behind it; whether the word was there.
+    pub fn parse(call: &Call<'_>, word: &str) -> Result<(Self, bool), Fail> {
+        let count = call.int(2)?;
         if count == i64::MIN {
             return Err(Fail::text(
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
             ));
         }
+        let paired = match call.args.len() {
+            3 => false,
+            4 if !word.is_empty() && call.is(3, word) => true,
+            _ => return Err(Fail::SYNTAX),
+        };
         if paired && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
             return Err(Fail::OUT_OF_RANGE);
         }
+        Ok((Self::of(count)?, paired))
+    }
+
+    fn of(count: i64) -> Result<Self, Fail> {
         if count >= 0 {
             Ok(Picks::Distinct(usize::try_from(count).unwrap_or(usize::MAX)))
         } else if count.unsigned_abs() <= MAX_PICKS {

@@ -207,12 +207,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Result<(), Fail> {
         bulk_or_null(call, field);
         return Ok(());
     }
-    call.int(2)?;
-    if call.args.len() > 4 || (call.args.len() == 4 && !call.is(3, "WITHVALUES")) {
-        return Err(Fail::SYNTAX);
-    }
-    let paired = call.args.len() == 4;
-    let picks = Picks::parse(call, 2, paired)?;
+    let (picks, paired) = Picks::parse(call, "WITHVALUES")?;
     let Some(hash) = read(call)? else {
         call.out.array(0);
         return Ok(());

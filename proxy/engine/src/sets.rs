@@ -150,7 +150,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Result<(), Fail> {
     if call.args.len() > 3 {
         return Err(Fail::SYNTAX);
     }
-    let picks = Picks::parse(call, 2, false)?;
+    let (picks, _) = Picks::parse(call, "")?;
     let Some(set) = read(call)? else {
         call.out.array(0);
         return Ok(());

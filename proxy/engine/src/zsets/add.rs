@@ -3,6 +3,7 @@
 use proxy_store::ZSet;
 use smallvec::SmallVec;
 
+use super::stored;
 use crate::call::Call;
 use crate::elements::Intent;
 use crate::errors::Fail;
@@ -148,7 +149,7 @@ fn add(call: &mut Call<'_>, options: Options, first: usize, scores: &[f64]) -> R
         } else {
             sum.updated += 1;
         }
-        fx.item(member, score);
+        fx.item(member, stored(score));
         if let Some(intent) = &mut intent {
             intent.insert(member, score);
         }

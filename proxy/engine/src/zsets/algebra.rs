@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use proxy_store::{Elem, Reason, Set, Value, ZSet};
 
-use super::{member, members_header};
+use super::{member, members_header, stored};
 use crate::call::Call;
 use crate::elements::{Member, int_at_least};
 use crate::errors::Fail;
@@ -258,7 +258,7 @@ fn store(call: &mut Call<'_>, operation: Operation, name: &str) -> Result<(), Fa
         call.fx.delete(key, handle, Reason::Command);
     }
     let mut fx = call.fx.zset_add(key, None);
-    members.iter().for_each(|(name, score)| fx.item(&name.elem().to_cow(), *score));
+    members.iter().for_each(|(name, score)| fx.item(&name.elem().to_cow(), stored(*score)));
     drop(fx);
     call.out.integer(members.len() as i64);
     Ok(())

@@ -130,13 +130,24 @@ pub(crate) fn zscan(call: &mut Call<'_>) -> Result<(), Fail> {
         }
     });
     scan_header(call, next, found.len() * 2);
+    let packed = zset.listpack().is_some();
     let mut text = Vec::with_capacity(32);
     for (member, score) in found {
         call.bulk_elem(member);
         // A string in RESP3, too.
         text.clear();
-        proxy_resp::format_double(score, &mut text);
+        match integral(score).filter(|_| packed) {
+            Some(score) => text.extend_from_slice(itoa::Buffer::new().format(score).as_bytes()),
+            None => proxy_resp::format_double(score, &mut text),
+        }
         call.out.bulk(&text);
     }
     Ok(())
+}
+
+/// A score that a listpack keeps as an integer; ZSCAN shows it without an exponent then, however large.
+fn integral(score: f64) -> Option<i64> {
+    const LIMIT: f64 = (i64::MAX / 2) as f64;
+    let inside = score > -LIMIT && score < LIMIT && score.trunc() == score;
+    inside.then_some(score as i64)
 }

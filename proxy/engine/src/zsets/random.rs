@@ -14,12 +14,7 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Result<(), Fail> {
         }
         return Ok(());
     }
-    call.int(2)?;
-    if call.args.len() > 4 || (call.args.len() == 4 && !call.is(3, "WITHSCORES")) {
-        return Err(Fail::SYNTAX);
-    }
-    let with_scores = call.args.len() == 4;
-    let picks = Picks::parse(call, 2, with_scores)?;
+    let (picks, with_scores) = Picks::parse(call, "WITHSCORES")?;
     let Some(zset) = read(call, 1)? else {
         call.out.array(0);
         return Ok(());
