@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use logsvc_api::Position;
+use raft::eraftpb::MessageType;
 use raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
 
 use crate::lease::Lease;
@@ -189,7 +190,9 @@ impl<S: LogStorage> Replica<S> {
         }
         self.ticks += 1;
         self.lease.tick(sink.now_ms);
-        self.guarded(sink, "tick", |raw| raw.tick());
+        if self.snapshot_is_persisted() {
+            self.guarded(sink, "tick", |raw| raw.tick());
+        }
         if self.is_leader() {
             self.leader_tick(sink);
         } else if !self.members.contains(self.id.0) && self.ticks % self.config.election_ticks == 1 {
@@ -261,6 +264,9 @@ impl<S: LogStorage> Replica<S> {
         match body {
             Body::Announce if !retired => self.admit(envelope.from, sink),
             Body::Raft(message, entries) if !retired && envelope.to == self.id => {
+                if message.msg_type() == MessageType::MsgTimeoutNow && !self.snapshot_is_persisted() {
+                    return;
+                }
                 self.incoming = entries.into();
                 // An error says only that the library had no use for the message.
                 self.guarded(sink, "message", |raw| raw.step(*message));

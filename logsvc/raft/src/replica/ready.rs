@@ -191,8 +191,9 @@ impl<S: LogStorage> Replica<S> {
         }
     }
 
-    /// A snapshot counts as applied for the library only when it is on disk.
-    fn snapshot_is_persisted(&self) -> bool {
+    /// A snapshot counts as applied for the library only when it is on disk. Until then this replica does not
+    /// stand for election: the library would look for entries that the snapshot stands for.
+    pub(super) fn snapshot_is_persisted(&self) -> bool {
         self.unpersisted.iter().all(|waiting| waiting.snapshot.is_none())
     }
 

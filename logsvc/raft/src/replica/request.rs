@@ -66,7 +66,8 @@ impl<S: LogStorage> Replica<S> {
     }
 
     /// Claims by another owner wait until the lease of the present one has run out. Whatever extends the lease
-    /// does so from the moment it is proposed, because its owner counts from before it was sent.
+    /// does so from the moment it is proposed, because its owner counts from before it was sent. (An
+    /// epoch above the applied one can be that of a claim in the log which this leader has yet to apply.)
     fn check_lease(&mut self, command: &Command, now_ms: u64) -> Result<(), Refusal> {
         let Some(shard) = self.machine.shard() else { return Ok(()) };
         match command {
@@ -75,14 +76,19 @@ impl<S: LogStorage> Replica<S> {
                 if header.shard != shard.shard {
                     return Err(Refusal::Invalid(format!("block of shard {}", header.shard)));
                 }
-                if header.epoch == shard.epoch {
+                if header.epoch >= shard.epoch {
                     self.lease.extend();
                 }
             }
-            Command::Renew { epoch } if *epoch == shard.epoch => self.lease.extend(),
+            Command::Renew { epoch } if *epoch >= shard.epoch => self.lease.extend(),
             Command::Claim(claim) => {
                 if !self.raw.raft.apply_to_current_term() {
                     return Err(Refusal::NotReady("just elected"));
+                }
+                // The lease looked at must be the one that the claim ends. A slow disk makes a leader apply late:
+                // a claim may already be in the log that its author knows of from another replica.
+                if claim.expected_epoch > shard.epoch {
+                    return Err(Refusal::NotReady("not applied yet"));
                 }
                 let remaining_ms = self.lease.remaining_ms(shard.lease_ms, now_ms);
                 if remaining_ms > 0 && shard.epoch > 0 && shard.owner != claim.owner {

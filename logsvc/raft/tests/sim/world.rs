@@ -277,6 +277,9 @@ impl World {
 
     fn applied(&mut self, at: usize, applied: &Applied) {
         self.note("applied", at as u64 + u64::from(applied.group), applied.index);
+        if self.print {
+            println!("        {:?}", applied.outcome);
+        }
         if !self.model.applied(applied) {
             return;
         }
@@ -589,6 +592,14 @@ impl World {
         let mut delay = self.rng.between(1, 4);
         for (token, request) in requests {
             self.owner_of_token.insert(token, client);
+            if self.print {
+                let text = format!("{request:?}");
+                println!(
+                    "{:>7} client {client} token {token} to {target}: {}",
+                    self.now,
+                    &text[..text.len().min(70)]
+                );
+            }
             if !self.lost() {
                 self.after(delay, Event::Request { node: target, group, token, request });
             }
@@ -632,6 +643,9 @@ impl World {
 
     fn reply(&mut self, token: u64, result: &Result<Change, Refusal>) {
         if let Some(client) = self.owner_of_token.remove(&token) {
+            if self.print {
+                println!("{:>7} client {client} token {token}: {result:?}", self.now);
+            }
             self.clients[client].answered(token, result, &mut self.model);
         }
     }
