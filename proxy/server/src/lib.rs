@@ -1,1 +1,27 @@
-//! proxy-server: to be written.
+//! The proxy: clients' connections, routing, sessions, and the turn that joins them with the shards.
+//!
+//! [`start`] opens the port and the workers; each worker ([`worker`]) owns connections ([`conn`]) and shards.
+//! A command goes from the parser to [`dispatch`], from there to the session or a shard here or on another
+//! worker ([`peers`]); replies that must wait for the log do so in [`out_queue`] until the [`committer`]
+//! finds them durable.
+
+mod clients;
+mod committer;
+mod config;
+mod conn;
+mod dispatch;
+mod listener;
+mod merge;
+pub mod metric_names;
+mod out_queue;
+mod peers;
+mod proxy;
+mod session;
+mod shared;
+mod split;
+mod stats;
+mod transaction;
+mod worker;
+
+pub use config::{Hooks, NoHooks, ProxyConfig};
+pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};

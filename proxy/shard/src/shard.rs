@@ -407,6 +407,12 @@ impl Shard {
         more
     }
 
+    /// Changes where packed collections turn into indexed ones.
+    pub fn set_limits(&mut self, limits: proxy_store::Limits) {
+        self.config.limits = limits.clone();
+        self.ks.set_limits(limits);
+    }
+
     /// Frees a bounded part of what big deletes left behind; true while there is more.
     pub fn free_some(&mut self, budget: usize) -> bool {
         self.ks.free_some(budget)

@@ -1,0 +1,152 @@
+//! The end of a turn: one task a worker that runs after all connections that were ready. It hands each
+//! shard's open block to the log, looks at what has become durable, sends the replies that waited for it
+//! (itself: no connection is woken for that), and sends each peer one message.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use logsvc_api::ShardId;
+
+use crate::dispatch;
+use crate::peers::{Answer, Message, Unit};
+use crate::worker::{Local, Waiter, Worker};
+
+/// Runs for ever.
+pub(crate) async fn run(worker: Rc<Worker>) {
+    poll_fn(|cx| {
+        let known = worker.committer.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !known {
+            *worker.committer.borrow_mut() = Some(cx.waker().clone());
+        }
+        worker.kicked.set(false);
+        turn(&worker, cx);
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
+fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
+    for (id, local) in worker.locals() {
+        let failure = {
+            let mut shard = local.shard.borrow_mut();
+            shard.flush();
+            shard.poll_log(cx.waker())
+        };
+        release(worker, local);
+        if let Some(error) = failure {
+            local.shard.borrow_mut().demote(&error.to_string());
+            fail_waiting(worker, id);
+            continue;
+        }
+        // Blocks that were kept back because too many were on their way.
+        local.shard.borrow_mut().flush();
+        unpark(worker, id, local);
+    }
+    send(worker);
+}
+
+/// Sends what waited for positions that are durable now.
+fn release(worker: &Worker, local: &Local) {
+    let durable = local.shard.borrow().durable();
+    loop {
+        let waiter = {
+            let mut waiting = local.waiting.borrow_mut();
+            match waiting.front() {
+                Some((position, _)) if *position <= durable => waiting.pop_front(),
+                _ => None,
+            }
+        };
+        match waiter {
+            Some((_, Waiter::Conn(conn))) => conn.release(worker),
+            Some((_, Waiter::Peer { worker: peer, to, bytes })) => {
+                worker.send_answer(peer, Answer { to, bytes: Some(bytes) });
+            }
+            None => return,
+        }
+    }
+}
+
+/// The shard's term is over: whatever waits for it has an unknown outcome.
+pub(crate) fn fail_waiting(worker: &Rc<Worker>, shard: ShardId) {
+    let Some(local) = worker.local(shard) else { return };
+    release(worker, local);
+    let durable = local.shard.borrow().durable();
+    let waiting = std::mem::take(&mut *local.waiting.borrow_mut());
+    for (_, waiter) in waiting {
+        match waiter {
+            Waiter::Conn(conn) => {
+                conn.out.borrow_mut().fail(shard, durable);
+                conn.release(worker);
+            }
+            Waiter::Peer { worker: peer, to, .. } => worker.send_answer(peer, Answer { to, bytes: None }),
+        }
+    }
+    // Writes that waited for room have not run: they are told that the shard is away.
+    for conn in local.parked.borrow_mut().drain(..) {
+        conn.parked.set(false);
+        conn.wake();
+    }
+    let units = std::mem::take(&mut *local.parked_units.borrow_mut());
+    local.parked_clients.borrow_mut().clear();
+    for (from, unit) in units {
+        dispatch::execute_unit(worker, from, unit);
+    }
+    worker.kick();
+}
+
+/// Lets waiting writes go on when the log has room again.
+fn unpark(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
+    if local.parked.borrow().is_empty() && local.parked_units.borrow().is_empty() {
+        return;
+    }
+    let ready = {
+        let shard = local.shard.borrow();
+        shard.has_room() || shard.admit(true) == Err(proxy_shard::Unserved::Loading)
+    };
+    if !ready {
+        return;
+    }
+    for conn in local.parked.borrow_mut().drain(..) {
+        conn.parked.set(false);
+        conn.wake();
+    }
+    let units = std::mem::take(&mut *local.parked_units.borrow_mut());
+    local.parked_clients.borrow_mut().clear();
+    for (from, unit) in units {
+        debug_assert_eq!(unit.shard, shard);
+        dispatch::execute_unit(worker, from, unit);
+    }
+}
+
+/// One message to each peer that this turn has something for.
+fn send(worker: &Worker) {
+    for peer in 0..worker.shared.workers {
+        let units = take(&mut worker.outbox.borrow_mut(), peer);
+        let answers = take(&mut worker.answers.borrow_mut(), peer);
+        if (!units.is_empty() || !answers.is_empty())
+            && let Some(inbox) = worker.shared.inboxes.get(peer)
+        {
+            // A peer that is gone has closed its clients; ours are about to be closed too.
+            let _ = inbox.send(Message::Peer { from: worker.index, units, answers });
+        }
+    }
+}
+
+fn take<T>(boxes: &mut [Vec<T>], peer: usize) -> Vec<T> {
+    boxes.get_mut(peer).map(std::mem::take).unwrap_or_default()
+}
+
+/// What a peer sent: requests for shards here, and answers to connections here.
+pub(crate) fn receive(worker: &Rc<Worker>, from: usize, units: Vec<Unit>, answers: Vec<Answer>) {
+    worker.read_clock();
+    for unit in units {
+        dispatch::execute_unit(worker, from, unit);
+    }
+    for Answer { to, bytes } in answers {
+        let conn = worker.conns.borrow().get(to.token).filter(|conn| conn.info.id == to.client).cloned();
+        if let Some(conn) = conn {
+            conn.answered(worker, to, bytes);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the proxy is told at its start, and the few settings that CONFIG SET may change while it runs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use async_trait::async_trait;
+use logsvc_client::LogService;
+use parking_lot::Mutex;
+use proxy_shard::{Restorer, ShardConfig};
+use proxy_store::Limits;
+
+/// Everything that [`crate::start`] needs.
+pub struct ProxyConfig {
+    /// Address to listen on.
+    pub bind: String,
+    /// Port; 0 picks a free one, see `ProxyHandle::port`.
+    pub port: u16,
+    /// Worker threads; 0 means one a core, but no more than shards.
+    pub workers: usize,
+    /// Shards, all served by this node.
+    pub shards: u32,
+    /// Most clients at once.
+    pub max_clients: u64,
+    /// Longest argument in bytes.
+    pub bulk_max_bytes: u64,
+    /// Most unprocessed bytes of one client.
+    pub query_max_bytes: u64,
+    /// A client with this many unread reply bytes isn't read from until it reads.
+    pub output_pause_bytes: u64,
+    /// A paused client that takes no byte for this long is disconnected.
+    pub output_stall_ms: u64,
+    /// Close idle clients after so many seconds, 0 for never.
+    pub idle_timeout_s: u64,
+    /// TCP keep-alive in seconds, 0 for none.
+    pub keepalive_s: u64,
+    /// Settings of each shard.
+    pub shard: ShardConfig,
+    /// The log.
+    pub log: Arc<dyn LogService>,
+    /// Where snapshots come from.
+    pub restorer: Arc<dyn Restorer>,
+    /// What the rest of the process does for the proxy.
+    pub hooks: Arc<dyn Hooks>,
+}
+
+impl ProxyConfig {
+    /// Defaults around a log: one shard on 127.0.0.1:6379, no snapshots, no hooks.
+    pub fn new(log: Arc<dyn LogService>) -> Self {
+        Self {
+            bind: "127.0.0.1".into(),
+            port: 6379,
+            workers: 0,
+            shards: 1,
+            max_clients: 10_000,
+            bulk_max_bytes: 512 << 20,
+            query_max_bytes: 1 << 30,
+            output_pause_bytes: 1 << 20,
+            output_stall_ms: 60_000,
+            idle_timeout_s: 0,
+            keepalive_s: 300,
+            shard: ShardConfig::default(),
+            log,
+            restorer: Arc::new(proxy_shard::NoSnapshots),
+            hooks: Arc::new(NoHooks),
+        }
+    }
+}
+
+/// What the process around the proxy does for SAVE, SHUTDOWN and INFO.
+#[async_trait]
+pub trait Hooks: Send + Sync + 'static {
+    /// Takes a snapshot of every shard and returns when it is published.
+    ///
+    /// # Errors
+    /// A text for the client.
+    async fn snapshot(&self) -> Result<(), String>;
+    /// Whether a snapshot is being taken.
+    fn snapshot_running(&self) -> bool {
+        false
+    }
+    /// Unix seconds of the last published snapshot.
+    fn last_snapshot_s(&self) -> i64;
+    /// Whether the last snapshot succeeded.
+    fn last_snapshot_ok(&self) -> bool {
+        true
+    }
+    /// Asks the process to stop cleanly; the proxy's `shutdown` will be called.
+    fn request_shutdown(&self);
+    /// Bytes allocated by the process, if it knows.
+    fn allocated_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// No snapshotter, nobody to stop the process.
+#[derive(Debug, Default)]
+pub struct NoHooks;
+
+#[async_trait]
+impl Hooks for NoHooks {
+    async fn snapshot(&self) -> Result<(), String> {
+        Err("ERR no snapshotter is configured".into())
+    }
+    fn last_snapshot_s(&self) -> i64 {
+        0
+    }
+    fn request_shutdown(&self) {
+        tracing::warn!("SHUTDOWN: nobody is set up to stop this process");
+    }
+}
+
+/// Settings that CONFIG SET changes.
+pub(crate) struct Params {
+    pub(crate) max_clients: AtomicU64,
+    pub(crate) bulk_max_bytes: AtomicU64,
+    pub(crate) query_max_bytes: AtomicU64,
+    pub(crate) idle_timeout_s: AtomicU64,
+    pub(crate) keepalive_s: AtomicU64,
+    pub(crate) limits: Mutex<Limits>,
+    /// Grows when `limits` or `bulk_max_bytes` changes.
+    pub(crate) revision: AtomicU64,
+}
+
+impl Params {
+    pub(crate) fn new(config: &ProxyConfig) -> Self {
+        Self {
+            max_clients: AtomicU64::new(config.max_clients),
+            bulk_max_bytes: AtomicU64::new(config.bulk_max_bytes),
+            query_max_bytes: AtomicU64::new(config.query_max_bytes),
+            idle_timeout_s: AtomicU64::new(config.idle_timeout_s),
+            keepalive_s: AtomicU64::new(config.keepalive_s),
+            limits: Mutex::new(config.shard.limits.clone()),
+            revision: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn changed(&self) {
+        self.revision.fetch_add(1, Relaxed);
+    }
+}

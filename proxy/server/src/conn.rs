@@ -1,0 +1,556 @@
+//! One connection: a task that, each time it is woken, reads, parses everything, executes everything and
+//! writes once, all in one poll. It keeps only what is unfinished: an incomplete request and unsent replies.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use logsvc_api::{Position, ShardId};
+use parking_lot::Mutex;
+use proxy_resp::{Limits, Parser, Protocol, Reply, Step};
+use smallvec::SmallVec;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use crate::clients::ClientInfo;
+use crate::dispatch::{self, Flow};
+use crate::merge::Join;
+use crate::out_queue::{OutQueue, Released, Ticket};
+use crate::peers::Address;
+use crate::session::Session;
+use crate::worker::{Waiter, Worker, unix_ms};
+
+/// Size of a worker's read buffer.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+/// An unfinished request up to this length is put in front of the read buffer; a longer one grows by itself.
+const SMALL_TAIL: usize = 16 * 1024;
+/// What an unknown outcome looks like to a client.
+pub(crate) const UNCERTAIN: &[u8] =
+    b"-UNCERTAIN the log did not confirm this in time: a write may or may not have been kept\r\n";
+
+/// A client's connection.
+pub(crate) struct Conn {
+    pub(crate) info: Arc<ClientInfo>,
+    stream: RefCell<TcpStream>,
+    input: RefCell<Input>,
+    pub(crate) out: RefCell<OutQueue>,
+    waker: RefCell<Option<Waker>>,
+    /// Wakes when something other than the socket may let the task go on.
+    blocked: Cell<bool>,
+    /// Close as soon as everything is sent; read no more.
+    closing: Cell<bool>,
+    /// Close now.
+    killed: Cell<bool>,
+    /// In a shard's list of those that wait for room.
+    pub(crate) parked: Cell<bool>,
+    /// Answers that are being put together from several shards.
+    merging: RefCell<Vec<Merging>>,
+    /// Since when the client takes no byte, unix ms; 0 when it does.
+    stalled_since: Cell<i64>,
+}
+
+/// An answer of several parts.
+pub(crate) struct Merging {
+    /// Filled in by [`Conn::expect`].
+    pub(crate) ticket: Ticket,
+    pub(crate) parts: Vec<Option<Vec<u8>>>,
+    pub(crate) merge: Join,
+    pub(crate) proto: Protocol,
+}
+
+/// The receiving half.
+struct Input {
+    parser: Parser,
+    /// Bytes read but not executed, beginning at a command.
+    tail: Vec<u8>,
+    /// `tail` may hold a whole command.
+    retry: bool,
+    session: Session,
+}
+
+/// The replies of one wake.
+pub(crate) struct Batch {
+    pub(crate) reply: Reply,
+    /// Where the first reply that must wait begins.
+    gated_from: usize,
+    gates: SmallVec<[(ShardId, Position); 2]>,
+}
+
+impl Batch {
+    pub(crate) fn new(reply: Reply) -> Self {
+        Self { reply, gated_from: usize::MAX, gates: SmallVec::new() }
+    }
+
+    /// The reply that begins at `start` waits for a position.
+    #[inline]
+    pub(crate) fn gate(&mut self, start: usize, shard: ShardId, position: Position) {
+        if position == 0 {
+            return;
+        }
+        self.gated_from = self.gated_from.min(start);
+        match self.gates.iter_mut().find(|(s, _)| *s == shard) {
+            Some((_, at)) => *at = (*at).max(position),
+            None => self.gates.push((shard, position)),
+        }
+    }
+
+    fn clear(&mut self) {
+        self.reply.clear();
+        self.gated_from = usize::MAX;
+        self.gates.clear();
+    }
+}
+
+/// Takes a client over from the listener.
+pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: SocketAddr) {
+    let clients = &worker.shared.clients;
+    let conn = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+    let Ok(stream) = conn else { return clients.forgo() };
+    if worker.stopping.get() {
+        return clients.forgo();
+    }
+    let _ = stream.set_nodelay(true);
+    let keepalive = worker.shared.params.keepalive_s.load(Relaxed);
+    if keepalive > 0 {
+        let settings = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
+        let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&settings);
+    }
+    let now_ms = unix_ms();
+    let id = clients.next_id();
+    let laddr = stream.local_addr().unwrap_or(addr);
+    let info = Arc::new(ClientInfo {
+        id,
+        addr,
+        laddr,
+        fd: stream.as_raw_fd(),
+        worker: worker.index,
+        token: AtomicU64::new(0),
+        created_ms: now_ms,
+        last_ms: now_ms.into(),
+        db: 0.into(),
+        resp3: false.into(),
+        multi: (-1).into(),
+        watching: 0.into(),
+        query_bytes: 0.into(),
+        output_bytes: 0.into(),
+        last_command: Mutex::new("NULL"),
+        name: Mutex::new(Vec::new()),
+        no_evict: false.into(),
+        killed: false.into(),
+    });
+    let limits =
+        Limits { bulk: worker.shared.params.bulk_max_bytes.load(Relaxed) as i64, ..Limits::default() };
+    let conn = Rc::new(Conn {
+        info: Arc::clone(&info),
+        stream: RefCell::new(stream),
+        input: RefCell::new(Input {
+            parser: Parser::new(limits),
+            tail: Vec::new(),
+            retry: false,
+            session: Session::new(id),
+        }),
+        out: RefCell::default(),
+        waker: RefCell::new(None),
+        blocked: Cell::new(false),
+        closing: Cell::new(false),
+        killed: Cell::new(false),
+        parked: Cell::new(false),
+        merging: RefCell::default(),
+        stalled_since: Cell::new(0),
+    });
+    let token = worker.conns.borrow_mut().insert(Rc::clone(&conn));
+    info.token.store(token as u64, Relaxed);
+    clients.insert(info);
+    worker.stats.connections.add(1);
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        poll_fn(|cx| conn.poll(&worker, cx)).await;
+        conn.input.borrow_mut().session.end(&worker);
+        worker.conns.borrow_mut().try_remove(token);
+        worker.shared.clients.remove(conn.info.id);
+    });
+}
+
+impl Conn {
+    /// Where the connection stands in its worker's table.
+    pub(crate) fn token(&self) -> usize {
+        self.info.token.load(Relaxed) as usize
+    }
+
+    /// Closes the connection now.
+    pub(crate) fn kill(&self) {
+        self.killed.set(true);
+        self.info.killed.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Has the task look again.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether the client has not taken a byte for so long that it must go.
+    pub(crate) fn is_stalled(&self, now_ms: i64, limit_ms: i64) -> bool {
+        let since = self.stalled_since.get();
+        since > 0 && now_ms - since > limit_ms
+    }
+
+    fn poll(self: &Rc<Self>, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.waker.borrow().as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        self.blocked.set(false);
+        loop {
+            if self.killed.get() || self.poll_write(worker, cx).is_err() {
+                return Poll::Ready(());
+            }
+            if self.closing.get() {
+                if self.out.borrow().is_empty() {
+                    return Poll::Ready(());
+                }
+                self.blocked.set(true);
+                return Poll::Pending;
+            }
+            if self.out.borrow().bytes() as u64 > worker.shared.config.output_pause_bytes {
+                self.blocked.set(true);
+                return Poll::Pending;
+            }
+            match self.poll_input(worker, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Next::Again) => {}
+                Poll::Ready(Next::Yield) => {
+                    // A full buffer: others first.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(Next::Parked) => {
+                    self.blocked.set(true);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Next::End) => self.closing.set(true),
+            }
+        }
+    }
+
+    /// Sends what is ready. An error: the connection is dead.
+    fn poll_write(&self, worker: &Worker, cx: &mut Context<'_>) -> Result<(), ()> {
+        while !self.out.borrow().nothing_ready() {
+            match self.stream.borrow().poll_write_ready(cx) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(_)) => return Err(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            self.try_write(worker)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is ready as far as the socket takes it.
+    fn try_write(&self, worker: &Worker) -> Result<(), ()> {
+        let mut out = self.out.borrow_mut();
+        while !out.nothing_ready() {
+            match self.stream.borrow().try_write(out.ready()) {
+                Ok(n) => {
+                    worker.stats.writes.add(1);
+                    worker.stats.bytes_out.add(n as u64);
+                    self.stalled_since.set(0);
+                    out.sent(n);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.stalled_since.get() == 0 {
+                        self.stalled_since.set(worker.now().1);
+                    }
+                    return Ok(());
+                }
+                Err(_) => return Err(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what has become free to leave: called by the committer, outside of this connection's task.
+    pub(crate) fn release(&self, worker: &Worker) {
+        let released = self.out.borrow_mut().release(|shard, at| worker.is_open(shard, at));
+        if released == Released::Uncertain {
+            self.out.borrow_mut().end_with(UNCERTAIN);
+            self.closing.set(true);
+            self.blocked.set(true);
+        }
+        if self.try_write(worker).is_err() {
+            self.kill();
+        } else if self.blocked.get() || !self.out.borrow().nothing_ready() {
+            self.wake();
+        }
+    }
+
+    /// Keeps a place for an answer of `parts` parts that are joined by `merge`; parts known already come
+    /// along. Hands the batch so far on first, so that order holds.
+    pub(crate) fn expect(self: &Rc<Self>, worker: &Worker, batch: &mut Batch, merging: Merging) -> Ticket {
+        self.hand_on(worker, batch);
+        let ticket = self.out.borrow_mut().push_awaited();
+        self.merging.borrow_mut().push(Merging { ticket, ..merging });
+        ticket
+    }
+
+    /// Has everything behind this place wait for `gates`.
+    pub(crate) fn barrier(self: &Rc<Self>, worker: &Worker, gates: &[(ShardId, Position)]) {
+        if gates.is_empty() {
+            return;
+        }
+        self.out.borrow_mut().push_gated(&[], gates);
+        for (shard, position) in gates {
+            worker.wait(*shard, *position, Waiter::Conn(Rc::clone(self)));
+        }
+    }
+
+    /// Part of an answer has come; `None` if its outcome is unknown.
+    pub(crate) fn answered(&self, worker: &Worker, to: Address, bytes: Option<Vec<u8>>) {
+        let mut merging = self.merging.borrow_mut();
+        let Some(at) = merging.iter().position(|merging| merging.ticket == to.ticket) else { return };
+        let done = match bytes {
+            None => Some(None),
+            Some(bytes) => {
+                let open = &mut merging[at];
+                if let Some(place) = open.parts.get_mut(to.part as usize) {
+                    *place = Some(bytes);
+                }
+                open.parts.iter().all(Option::is_some).then(|| {
+                    let Merging { parts, merge, proto, .. } = merging.swap_remove(at);
+                    let parts: Vec<Vec<u8>> = parts.into_iter().flatten().collect();
+                    Some(merge.join(&parts, proto))
+                })
+            }
+        };
+        if done == Some(None) {
+            merging.retain(|merging| merging.ticket != to.ticket);
+        }
+        drop(merging);
+        if let Some(answer) = done {
+            self.out.borrow_mut().fill(to.ticket, answer);
+            self.release(worker);
+        }
+    }
+
+    /// Reads once and executes what is complete.
+    fn poll_input(self: &Rc<Self>, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut input = self.input.borrow_mut();
+        let input = &mut *input;
+        if input.retry {
+            // Commands that had to wait: nothing is read before they are done.
+            let tail = std::mem::take(&mut input.tail);
+            let next = self.execute(worker, input, &tail);
+            input.keep_rest(tail, &next);
+            return Poll::Ready(next.next);
+        }
+        if input.tail.len() > SMALL_TAIL {
+            return self.read_into_tail(worker, input, cx);
+        }
+        let mut scratch = worker.take_scratch();
+        scratch.input.extend_from_slice(&input.tail);
+        let got = self.read(&mut scratch.input, cx);
+        let next = match got {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(0) => Poll::Ready(Next::End),
+            Poll::Ready(n) => {
+                worker.stats.bytes_in.add(n as u64);
+                let full = scratch.input.len() == scratch.input.capacity();
+                let buffer = std::mem::take(&mut scratch.input);
+                let reply = std::mem::take(&mut scratch.reply);
+                let (done, reply) = self.execute_with(worker, input, &buffer, reply);
+                scratch.reply = reply;
+                input.tail.clear();
+                input.tail.extend_from_slice(buffer.get(done.used..).unwrap_or_default());
+                if input.tail.is_empty() && input.tail.capacity() > 0 {
+                    input.tail = Vec::new();
+                }
+                input.retry = done.retry;
+                scratch.input = buffer;
+                Poll::Ready(if full && done.next == Next::Again { Next::Yield } else { done.next })
+            }
+        };
+        worker.return_scratch(scratch);
+        next
+    }
+
+    /// A long request: its bytes go straight behind those that are here.
+    fn read_into_tail(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        input: &mut Input,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
+        let tail = &mut input.tail;
+        if tail.capacity() - tail.len() < READ_BYTES / 2 {
+            // Doubling: a request is copied a few times at most, and takes no more than twice what has arrived.
+            tail.reserve(tail.len().max(READ_BYTES));
+        }
+        match self.read(tail, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(0) => Poll::Ready(Next::End),
+            Poll::Ready(n) => {
+                worker.stats.bytes_in.add(n as u64);
+                if tail.len() as u64 > worker.shared.params.query_max_bytes.load(Relaxed) {
+                    tracing::warn!(
+                        client = self.info.id,
+                        "closed: its request exceeds the query buffer limit"
+                    );
+                    return Poll::Ready(Next::End);
+                }
+                let tail = std::mem::take(tail);
+                let next = self.execute(worker, input, &tail);
+                input.keep_rest(tail, &next);
+                Poll::Ready(if next.next == Next::Again { Next::Yield } else { next.next })
+            }
+        }
+    }
+
+    /// One read; 0 bytes also for a broken connection.
+    fn read(&self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<usize> {
+        let mut stream = self.stream.borrow_mut();
+        let read = pin!(stream.read_buf(buffer));
+        read.poll(cx).map(|got| got.unwrap_or(0))
+    }
+
+    fn execute(self: &Rc<Self>, worker: &Rc<Worker>, input: &mut Input, buffer: &[u8]) -> Done {
+        let mut scratch = worker.take_scratch();
+        let (done, reply) = self.execute_with(worker, input, buffer, std::mem::take(&mut scratch.reply));
+        scratch.reply = reply;
+        worker.return_scratch(scratch);
+        done
+    }
+
+    /// Executes the complete commands of `buffer` and hands their replies on.
+    fn execute_with(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        input: &mut Input,
+        buffer: &[u8],
+        reply: Reply,
+    ) -> (Done, Reply) {
+        worker.read_clock();
+        worker.stats.reads.add(1);
+        let Input { parser, session, .. } = input;
+        let mut batch = Batch::new(reply);
+        batch.reply.set_proto(session.proto);
+        let mut done = Done { used: 0, retry: false, next: Next::Again };
+        let pause = worker.shared.config.output_pause_bytes;
+        loop {
+            let rest = buffer.get(done.used..).unwrap_or_default();
+            match parser.next(rest) {
+                Step::Command(used) => {
+                    match dispatch::execute(worker, self, session, parser.args(rest), &mut batch) {
+                        Flow::Next => done.used += used,
+                        Flow::Close => {
+                            done.used += used;
+                            done.next = Next::End;
+                            break;
+                        }
+                        Flow::Park(shard) => {
+                            if let Some(local) = worker.local(shard).filter(|_| !self.parked.replace(true)) {
+                                local.parked.borrow_mut().push(Rc::clone(self));
+                            }
+                            worker.kick();
+                            done.retry = true;
+                            done.next = Next::Parked;
+                            break;
+                        }
+                    }
+                    if batch.reply.len() as u64 > pause {
+                        // The rest runs when the client has taken this.
+                        done.retry = done.used < buffer.len();
+                        break;
+                    }
+                }
+                Step::Skip(used) => done.used += used,
+                Step::More(_) => break,
+                Step::Fail(error) => {
+                    batch.reply.error_bytes(&error.text());
+                    worker.stats.error(b"-ERR");
+                    done.next = Next::End;
+                    break;
+                }
+            }
+        }
+        self.hand_on(worker, &mut batch);
+        self.publish(worker, session, buffer.len() - done.used.min(buffer.len()));
+        (done, batch.reply)
+    }
+
+    /// Moves a batch's replies to the socket, or to the queue if they must wait.
+    pub(crate) fn hand_on(self: &Rc<Self>, worker: &Worker, batch: &mut Batch) {
+        let bytes = batch.reply.as_slice();
+        if bytes.is_empty() {
+            return;
+        }
+        let (free, gated) = bytes.split_at(batch.gated_from.min(bytes.len()));
+        let mut out = self.out.borrow_mut();
+        if out.is_empty() && !free.is_empty() {
+            let sent = match self.stream.borrow().try_write(free) {
+                Ok(n) => {
+                    worker.stats.writes.add(1);
+                    worker.stats.bytes_out.add(n as u64);
+                    n
+                }
+                // Whatever is wrong shows again when the rest is written.
+                Err(_) => 0,
+            };
+            out.push(free.get(sent..).unwrap_or_default());
+        } else {
+            out.push(free);
+        }
+        if !gated.is_empty() {
+            out.push_gated(gated, &batch.gates);
+            for (shard, position) in &batch.gates {
+                worker.wait(*shard, *position, Waiter::Conn(Rc::clone(self)));
+            }
+        }
+        drop(out);
+        batch.clear();
+    }
+
+    fn publish(&self, worker: &Worker, session: &Session, unread: usize) {
+        let info = &self.info;
+        info.last_ms.store(worker.now().1, Relaxed);
+        info.db.store(session.db, Relaxed);
+        info.query_bytes.store(unread as u64, Relaxed);
+        info.output_bytes.store(self.out.borrow().bytes() as u64, Relaxed);
+        info.resp3.store(session.proto == Protocol::Resp3, Relaxed);
+    }
+}
+
+/// How far an execution came.
+struct Done {
+    used: usize,
+    retry: bool,
+    next: Next,
+}
+
+/// What a connection does next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Again,
+    Yield,
+    Parked,
+    End,
+}
+
+impl Input {
+    fn keep_rest(&mut self, mut tail: Vec<u8>, done: &Done) {
+        tail.drain(..done.used.min(tail.len()));
+        if tail.is_empty() || (tail.len() <= SMALL_TAIL && tail.capacity() > READ_BYTES) {
+            tail.shrink_to_fit();
+        }
+        self.tail = tail;
+        self.retry = done.retry;
+    }
+}

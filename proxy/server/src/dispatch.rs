@@ -1,0 +1,322 @@
+//! From a parsed command to whoever runs it: the session, a shard here, or a shard elsewhere.
+
+use std::rc::Rc;
+
+use logsvc_api::ShardId;
+use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
+use proxy_engine::Run;
+use proxy_resp::{Args, Reply};
+use proxy_shard::Unserved;
+use proxy_store::slot_of;
+
+use crate::conn::{Batch, Conn, Merging};
+use crate::merge::Join;
+use crate::peers::{Address, Answer, Part, Unit, Work};
+use crate::session::{self, ReplyMode, Session};
+use crate::worker::{Waiter, Worker};
+use crate::{split, transaction};
+
+pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
+/// What the connection does after a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flow {
+    Next,
+    /// Send what there is, then close.
+    Close,
+    /// The command has not run: try it again when the shard's log has room.
+    Park(ShardId),
+}
+
+/// Where a command's keys are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// In this shard; the slot of argument 1 if it was computed.
+    Shard(ShardId, Option<u16>),
+    /// In several.
+    Crossing,
+}
+
+/// Runs one command of a connection.
+#[inline]
+pub(crate) fn execute(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> Flow {
+    let start = batch.reply.len();
+    let flow = match proxy_engine::resolve(args) {
+        Ok(row) => {
+            let flow = resolved(worker, conn, session, row, args, batch);
+            if matches!(flow, Flow::Park(_)) {
+                return flow;
+            }
+            worker.stats.commands.add(1);
+            if let Some(stat) = worker.stats.command(row) {
+                stat.calls.add(1);
+            }
+            session.last_command = row.name;
+            if batch.reply.as_slice().get(start) == Some(&b'-') {
+                count_error(worker, row, batch.reply.as_slice().get(start..).unwrap_or_default());
+            }
+            flow
+        }
+        Err(fail) => {
+            worker.stats.commands.add(1);
+            worker.stats.error(fail.as_bytes());
+            session.reject();
+            batch.reply.error_bytes(fail.as_bytes());
+            Flow::Next
+        }
+    };
+    if session.reply_mode != ReplyMode::On {
+        silence(session, batch, start);
+    }
+    flow
+}
+
+#[cold]
+fn count_error(worker: &Worker, row: &Row, reply: &[u8]) {
+    worker.stats.error(reply);
+    if let Some(stat) = worker.stats.command(row) {
+        stat.failed.add(1);
+    }
+}
+
+/// CLIENT REPLY OFF and SKIP.
+#[cold]
+fn silence(session: &mut Session, batch: &mut Batch, start: usize) {
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off | ReplyMode::Skip => {
+            batch.reply.truncate(start);
+            if session.reply_mode == ReplyMode::Skip {
+                session.reply_mode = ReplyMode::On;
+            }
+        }
+        // CLIENT REPLY SKIP itself has no reply; it means the next command.
+        ReplyMode::SkipNext => {
+            batch.reply.truncate(start);
+            session.reply_mode = ReplyMode::Skip;
+        }
+    }
+}
+
+#[inline]
+fn resolved(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> Flow {
+    if session.multi.is_some() && !transaction::runs_at_once(row.id) {
+        return transaction::queue(worker, session, row, args, &mut batch.reply);
+    }
+    match row.routing {
+        Routing::Session => {
+            if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {
+                session.reject();
+                batch.reply.error(LOADING);
+                return Flow::Next;
+            }
+            session::run(worker, conn, session, row, args, batch)
+        }
+        _ if matches!(proxy_engine::handler(row.id), Run::Session) => {
+            session::run(worker, conn, session, row, args, batch)
+        }
+        _ if worker.shared.shards == 1 => on_shard(worker, conn, session, (row, args), (0, None), batch),
+        Routing::Keys | Routing::AnyShard => match place(worker, row, args) {
+            Place::Shard(shard, slot) => on_shard(worker, conn, session, (row, args), (shard, slot), batch),
+            Place::Crossing => {
+                session.reject();
+                batch.reply.error(CROSSSLOT);
+                Flow::Next
+            }
+        },
+        Routing::Split(join) => split::keys(worker, conn, session, (row, args), join, batch),
+        Routing::AllShards(join) => split::all(worker, conn, session, (row, args), join, batch),
+    }
+}
+
+/// The shard of a command's keys; without keys, one that lives here if there is one.
+pub(crate) fn place(worker: &Worker, row: &Row, args: Args<'_>) -> Place {
+    let shared = &worker.shared;
+    let mut found: Option<(ShardId, Option<u16>)> = None;
+    let mut crossing = false;
+    let mut see = |position: usize| {
+        let slot = slot_of(args.at(position));
+        let shard = shared.shard_of(slot);
+        match found {
+            None => found = Some((shard, (position == 1).then_some(slot))),
+            Some((first, _)) => crossing |= first != shard,
+        }
+    };
+    if row.has_plain_keys() {
+        row.plain_keys(args.len()).for_each(&mut see);
+    } else {
+        // What can't be told is told by the command itself: it answers a syntax error.
+        let _ = row.for_each_key(args.len(), |i| args.at(i), |position, _: KeyFlags| see(position));
+    }
+    if crossing {
+        return Place::Crossing;
+    }
+    let (shard, slot) = found.unwrap_or_else(|| (worker.locals().next().map_or(0, |(id, _)| id), None));
+    Place::Shard(shard, slot)
+}
+
+/// Runs a command on one shard, here or elsewhere.
+#[inline]
+pub(crate) fn on_shard(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &Session,
+    (row, args): (&'static Row, Args<'_>),
+    (id, slot): (ShardId, Option<u16>),
+    batch: &mut Batch,
+) -> Flow {
+    let Some(local) = worker.local(id) else {
+        forward(
+            worker,
+            conn,
+            session,
+            batch,
+            id,
+            Work::Command { row, args: args.to_owned(), db: session.db },
+        );
+        return Flow::Next;
+    };
+    let mut shard = local.shard.borrow_mut();
+    let (now, now_ms) = worker.now();
+    shard.set_clock(now, now_ms);
+    match shard.admit(row.flags.has(Flags::WRITE)) {
+        Ok(()) => {}
+        Err(Unserved::Full) => return Flow::Park(id),
+        Err(Unserved::Loading) => {
+            batch.reply.error(LOADING);
+            return Flow::Next;
+        }
+    }
+    let start = batch.reply.len();
+    let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
+    if ran.gate != 0 {
+        batch.gate(start, id, ran.gate);
+    }
+    if shard.is_pending() {
+        worker.kick();
+    }
+    if row.id == Id::Debug {
+        let sleep = shard.take_sleep();
+        drop(shard);
+        if let Some(time) = sleep {
+            // As in Redis: nobody on this worker is served meanwhile.
+            std::thread::sleep(time);
+        }
+    }
+    Flow::Next
+}
+
+/// Sends a unit to the worker that owns its shard and keeps a place for the answer.
+pub(crate) fn forward(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &Session,
+    batch: &mut Batch,
+    shard: ShardId,
+    work: Work,
+) {
+    let client = conn.info.id;
+    let reply_to = (session.reply_mode == ReplyMode::On).then(|| {
+        let merging =
+            Merging { ticket: 0, parts: vec![None], merge: Join::First, proto: batch.reply.proto() };
+        Address { token: conn.token(), client, ticket: conn.expect(worker, batch, merging), part: 0 }
+    });
+    worker.send_unit(Unit { shard, proto: batch.reply.proto(), reply_to, client, work });
+}
+
+/// Runs a unit that another worker (`from`) has sent.
+pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
+    let Some(local) = worker.local(unit.shard) else { return };
+    let write = match &unit.work {
+        Work::Command { row, .. } => row.flags.has(Flags::WRITE),
+        Work::Transaction { write, .. } => *write,
+        Work::Watch { .. } | Work::Unwatch { .. } => false,
+    };
+    let mut shard = local.shard.borrow_mut();
+    let (now, now_ms) = worker.now();
+    shard.set_clock(now, now_ms);
+    let behind = local.parked_clients.borrow().contains(&unit.client);
+    let admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
+    let mut reply = Reply::new(unit.proto);
+    let gate = match (&unit.work, admitted) {
+        (_, Err(Unserved::Full)) => {
+            local.parked_clients.borrow_mut().insert(unit.client);
+            local.parked_units.borrow_mut().push_back((from, unit));
+            worker.kick();
+            return;
+        }
+        (Work::Unwatch { id }, _) => {
+            shard.unwatch(*id);
+            0
+        }
+        (Work::Transaction { .. }, Err(Unserved::Loading)) => {
+            reply.error(transaction::ABORT_LOADING);
+            0
+        }
+        (_, Err(Unserved::Loading)) => {
+            reply.error(LOADING);
+            0
+        }
+        (Work::Command { row, args, db }, Ok(())) => {
+            shard.run(row, args.as_args(), *db, None, &mut reply).gate
+        }
+        (Work::Watch { id, db, keys }, Ok(())) => {
+            for key in keys {
+                shard.watch(*id, *db, key);
+            }
+            reply.ok();
+            0
+        }
+        (Work::Transaction { watch, parts, .. }, Ok(())) => {
+            if watch.is_some_and(|id| shard.unwatch(id)) {
+                reply.null_array();
+                shard.tail_gate()
+            } else {
+                run_parts(&mut shard, parts, &mut reply)
+            }
+        }
+    };
+    let pending = shard.is_pending();
+    drop(shard);
+    if pending {
+        worker.kick();
+    }
+    let Some(to) = unit.reply_to else { return };
+    let bytes = reply.take();
+    if gate == 0 {
+        worker.send_answer(from, Answer { to, bytes: Some(bytes) });
+    } else {
+        worker.wait(unit.shard, gate, Waiter::Peer { worker: from, to, bytes });
+    }
+}
+
+/// A whole transaction as one unit.
+fn run_parts(shard: &mut proxy_shard::Shard, parts: &[Part], reply: &mut Reply) -> u64 {
+    reply.array(parts.len());
+    shard.begin();
+    let mut gate = 0;
+    for part in parts {
+        match part {
+            Part::Reply(bytes) => reply.raw(bytes),
+            Part::Command { row, args, db } => {
+                let (rests_on, _) = shard.step(row, args.as_args(), *db, None, reply);
+                gate = gate.max(rests_on);
+            }
+        }
+    }
+    shard.commit(gate)
+}

@@ -1,0 +1,210 @@
+//! What a connection still has to send: bytes that may go, bytes that wait for a position of a shard's log,
+//! and places kept for answers of other workers. Order is the order of the commands, always.
+
+use std::collections::VecDeque;
+
+use logsvc_api::{Position, ShardId};
+
+/// Number of an awaited answer within its connection.
+pub(crate) type Ticket = u64;
+
+enum Item {
+    /// The next bytes of `held`; they wait for the gate, if there is one.
+    Bytes { len: usize, gate: Option<(ShardId, Position)> },
+    /// An answer that isn't here yet.
+    Awaited(Ticket),
+    /// An answer that came while something in front still waited.
+    Answer(Vec<u8>),
+    /// The outcome of what was asked is unknown: nothing behind it leaves.
+    Uncertain,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(crate) struct OutQueue {
+    /// Bytes that may leave, from `sent` on.
+    ready: Vec<u8>,
+    sent: usize,
+    /// Bytes of `Item::Bytes`, from `taken` on.
+    held: Vec<u8>,
+    taken: usize,
+    items: VecDeque<Item>,
+    answer_bytes: usize,
+    next_ticket: Ticket,
+}
+
+/// What releasing met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Released {
+    /// All that may leave is ready.
+    Fine,
+    /// An unknown outcome: close after sending what is ready.
+    Uncertain,
+}
+
+/// Capacity that an idle connection may keep.
+const KEEP_BYTES: usize = 4096;
+
+impl OutQueue {
+    /// True when nothing waits, neither for the socket nor for the log.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.sent == self.ready.len()
+    }
+
+    /// True when nothing may leave now.
+    #[inline]
+    pub(crate) fn nothing_ready(&self) -> bool {
+        self.sent == self.ready.len()
+    }
+
+    /// Bytes held, and a little for each place kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ready.len() - self.sent + self.held.len() - self.taken
+            + self.answer_bytes
+            + self.items.len() * 32
+    }
+
+    /// Appends bytes that may leave when everything before them has left.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.items.is_empty() {
+            self.ready.extend_from_slice(bytes);
+        } else {
+            self.hold(bytes, None);
+        }
+    }
+
+    /// Appends bytes that also wait for every one of `gates`.
+    pub(crate) fn push_gated(&mut self, bytes: &[u8], gates: &[(ShardId, Position)]) {
+        let Some((last, before)) = gates.split_last() else { return self.push(bytes) };
+        for gate in before {
+            self.items.push_back(Item::Bytes { len: 0, gate: Some(*gate) });
+        }
+        self.hold(bytes, Some(*last));
+    }
+
+    /// Keeps a place for an answer.
+    pub(crate) fn push_awaited(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        self.items.push_back(Item::Awaited(self.next_ticket));
+        self.next_ticket
+    }
+
+    /// Puts an answer into its place; `None` for an unknown outcome.
+    pub(crate) fn fill(&mut self, ticket: Ticket, answer: Option<Vec<u8>>) {
+        let place = self.items.iter_mut().find(|item| matches!(item, Item::Awaited(t) if *t == ticket));
+        if let Some(place) = place {
+            self.answer_bytes += answer.as_ref().map_or(0, Vec::len);
+            *place = answer.map_or(Item::Uncertain, Item::Answer);
+        }
+    }
+
+    /// Everything that waits for a position of `shard` above `durable` has an unknown outcome now, and what
+    /// comes behind is dropped with it.
+    pub(crate) fn fail(&mut self, shard: ShardId, durable: Position) {
+        let first = self.items.iter().position(
+            |item| matches!(item, Item::Bytes { gate: Some((s, at)), .. } if *s == shard && *at > durable),
+        );
+        if let Some(first) = first {
+            self.items.truncate(first);
+            self.items.push_back(Item::Uncertain);
+        }
+    }
+
+    /// Makes ready what may leave; `open` tells whether a gate is.
+    pub(crate) fn release(&mut self, open: impl Fn(ShardId, Position) -> bool) -> Released {
+        while let Some(item) = self.items.front_mut() {
+            match item {
+                Item::Bytes { gate: Some((shard, at)), .. } if !open(*shard, *at) => return Released::Fine,
+                Item::Awaited(_) => return Released::Fine,
+                Item::Uncertain => return Released::Uncertain,
+                Item::Bytes { len, .. } => {
+                    let end = self.taken + *len;
+                    self.ready.extend_from_slice(self.held.get(self.taken..end).unwrap_or_default());
+                    self.taken = end;
+                }
+                Item::Answer(bytes) => {
+                    self.answer_bytes -= bytes.len();
+                    self.ready.extend_from_slice(bytes);
+                }
+            }
+            self.items.pop_front();
+        }
+        self.held.clear();
+        self.taken = 0;
+        if self.held.capacity() > KEEP_BYTES {
+            self.held = Vec::new();
+        }
+        Released::Fine
+    }
+
+    /// Drops whatever still waits and sends `last` instead, behind what is ready.
+    pub(crate) fn end_with(&mut self, last: &[u8]) {
+        self.items.clear();
+        self.held = Vec::new();
+        self.taken = 0;
+        self.answer_bytes = 0;
+        self.ready.extend_from_slice(last);
+    }
+
+    /// The bytes to send next.
+    pub(crate) fn ready(&self) -> &[u8] {
+        self.ready.get(self.sent..).unwrap_or_default()
+    }
+
+    /// `n` bytes of [`OutQueue::ready`] are sent.
+    pub(crate) fn sent(&mut self, n: usize) {
+        self.sent += n;
+        if self.sent >= self.ready.len() {
+            self.ready.clear();
+            self.sent = 0;
+            if self.ready.capacity() > KEEP_BYTES {
+                self.ready = Vec::new();
+            }
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8], gate: Option<(ShardId, Position)>) {
+        self.held.extend_from_slice(bytes);
+        self.items.push_back(Item::Bytes { len: bytes.len(), gate });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_over_gates_and_answers() {
+        let mut queue = OutQueue::default();
+        queue.push(b"a");
+        queue.push_gated(b"b", &[(0, 5), (1, 7)]);
+        queue.push(b"c");
+        let ticket = queue.push_awaited();
+        queue.push(b"e");
+        assert_eq!(queue.release(|shard, at| shard == 0 && at <= 5), Released::Fine);
+        assert_eq!(queue.ready(), b"a");
+        queue.fill(ticket, Some(b"d".to_vec()));
+        assert_eq!(queue.release(|_, _| true), Released::Fine);
+        assert_eq!(queue.ready(), b"abcde");
+        queue.sent(2);
+        assert_eq!(queue.ready(), b"cde");
+        queue.sent(3);
+        assert!(queue.is_empty());
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn a_failed_gate_ends_the_queue() {
+        let mut queue = OutQueue::default();
+        queue.push_gated(b"kept", &[(0, 5)]);
+        queue.push_gated(b"lost", &[(0, 6)]);
+        queue.push(b"never");
+        queue.fail(0, 5);
+        assert_eq!(queue.release(|_, at| at <= 5), Released::Uncertain);
+        assert_eq!(queue.ready(), b"kept");
+    }
+}

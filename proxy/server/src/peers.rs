@@ -1,0 +1,79 @@
+//! Between workers: what one sends another. A worker gathers what it has for a peer during a turn and sends
+//! one message at its end; answers come back the same way, already durable.
+
+use std::net::SocketAddr;
+
+use logsvc_api::ShardId;
+use proxy_commands::Row;
+use proxy_resp::{OwnedArgs, Protocol};
+use proxy_shard::WatchId;
+
+use crate::out_queue::Ticket;
+
+/// Where an answer goes: a connection of a worker, a place in its queue, and the part of the answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    pub(crate) token: usize,
+    pub(crate) client: u64,
+    pub(crate) ticket: Ticket,
+    pub(crate) part: u32,
+}
+
+/// One step of a transaction.
+pub(crate) enum Part {
+    /// A reply that the session has given already.
+    Reply(Vec<u8>),
+    /// A command for the shard.
+    Command { row: &'static Row, args: OwnedArgs, db: u8 },
+}
+
+/// What is asked of a shard elsewhere.
+pub(crate) enum Work {
+    Command {
+        row: &'static Row,
+        args: OwnedArgs,
+        db: u8,
+    },
+    Transaction {
+        watch: Option<WatchId>,
+        parts: Vec<Part>,
+        write: bool,
+    },
+    Watch {
+        id: WatchId,
+        db: u8,
+        keys: Vec<Vec<u8>>,
+    },
+    /// Has no answer.
+    Unwatch {
+        id: WatchId,
+    },
+}
+
+/// A request to the owner of a shard.
+pub(crate) struct Unit {
+    pub(crate) shard: ShardId,
+    pub(crate) proto: Protocol,
+    /// `None`: nobody waits for the answer.
+    pub(crate) reply_to: Option<Address>,
+    pub(crate) client: u64,
+    pub(crate) work: Work,
+}
+
+/// The answer; `None` bytes say that the outcome is unknown.
+pub(crate) struct Answer {
+    pub(crate) to: Address,
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// What arrives in a worker's inbox.
+pub(crate) enum Message {
+    /// A new client.
+    Connection(std::net::TcpStream, SocketAddr),
+    /// What a peer gathered in one turn.
+    Peer { from: usize, units: Vec<Unit>, answers: Vec<Answer> },
+    /// CLIENT KILL: look at the flag of this connection.
+    Kill { token: usize, client: u64 },
+    /// Close everything.
+    Stop,
+}

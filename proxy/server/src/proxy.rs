@@ -1,0 +1,222 @@
+//! Starting and stopping a proxy, and looking at it from outside.
+
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use logsvc_api::{Epoch, Position, ShardId};
+use proxy_shard::{Role, ShardStatus};
+use rand::Rng;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use crate::clients::Clients;
+use crate::config::{Params, ProxyConfig};
+use crate::listener;
+use crate::metric_names as names;
+use crate::peers::Message;
+use crate::shared::Shared;
+use crate::stats::{Counter, WorkerStats};
+use crate::worker::{self, Worker};
+
+/// How often the sums are given to the metrics.
+const METRICS_EVERY: Duration = Duration::from_secs(1);
+
+/// A running proxy.
+pub struct ProxyHandle {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What a proxy says about itself.
+#[derive(Clone, Debug)]
+pub struct ProxyStatus {
+    /// Clients connected.
+    pub connections: u64,
+    /// One entry a shard, by number.
+    pub shards: Vec<ShardView>,
+}
+
+/// One shard as its node sees it.
+#[derive(Clone, Debug)]
+pub struct ShardView {
+    /// Its number.
+    pub shard: ShardId,
+    /// What this node is for it.
+    pub role: Role,
+    /// Epoch of the term, 0 without one.
+    pub epoch: Epoch,
+    /// Last position written.
+    pub position: Position,
+    /// Last position known to be durable.
+    pub durable: Position,
+    /// Records between the two.
+    pub lag: Position,
+    /// Keys over all databases.
+    pub keys: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Percent of a running restore.
+    pub restore_percent: f64,
+    /// Keys loaded by a running restore.
+    pub restore_keys: u64,
+    /// Bytes read by a running restore.
+    pub restore_bytes: u64,
+    /// Why it isn't served, in words; empty when it is.
+    pub note: String,
+}
+
+/// Opens the port, starts the workers and returns; shards restore themselves from then on.
+///
+/// # Errors
+/// When the address can't be listened on or a thread can't be started.
+pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
+    let listener = StdListener::bind((config.bind.as_str(), config.port))?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port();
+    let shards = config.shards.clamp(1, u32::from(proxy_store::SLOTS));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if config.workers == 0 { cores.min(shards as usize) } else { config.workers }.max(1);
+    let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+    let shared = Arc::new(Shared {
+        params: Params::new(&config),
+        port,
+        shards,
+        workers,
+        status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
+        stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
+        inboxes,
+        clients: Clients::default(),
+        started: Instant::now(),
+        run_id: (0..40)
+            .map(|_| char::from_digit(rand::rng().random_range(0..16), 16).unwrap_or('0'))
+            .collect(),
+        stopping: false.into(),
+        saving: false.into(),
+        last_save_s: 0.into(),
+        effects_at_save: 0.into(),
+        config,
+    });
+    let mut listener = Some(listener);
+    let mut threads = Vec::with_capacity(workers);
+    for (index, inbox) in receivers.into_iter().enumerate() {
+        let shared = Arc::clone(&shared);
+        let listener = listener.take();
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || run_worker(index, shared, inbox, listener))?;
+        threads.push(thread);
+    }
+    Ok(ProxyHandle { shared, threads })
+}
+
+/// A worker's thread. The first one also accepts.
+fn run_worker(
+    index: usize,
+    shared: Arc<Shared>,
+    inbox: UnboundedReceiver<Message>,
+    listener: Option<StdListener>,
+) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("worker {index} has no runtime: {error}");
+            return;
+        }
+    };
+    runtime.block_on(async move {
+        if let Some(listener) = listener {
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    tokio::task::spawn_local(listener::run(listener, Arc::clone(&shared)));
+                }
+                Err(error) => tracing::error!("can't listen: {error}"),
+            }
+            tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
+        }
+        let config = shared.config.shard.clone();
+        worker::run(Rc::new(Worker::new(index, shared, &config)), inbox).await;
+    });
+}
+
+async fn publish_metrics(shared: Arc<Shared>) {
+    let sum = |place: fn(&WorkerStats) -> &Counter| -> u64 {
+        shared.stats.iter().map(|stats| place(stats).get()).sum()
+    };
+    loop {
+        tokio::time::sleep(METRICS_EVERY).await;
+        metrics::counter!(names::COMMANDS).absolute(sum(|stats| &stats.commands));
+        metrics::counter!(names::CONNECTIONS).absolute(sum(|stats| &stats.connections));
+        metrics::counter!(names::REJECTED).absolute(sum(|stats| &stats.rejected_connections));
+        metrics::counter!(names::BYTES_IN).absolute(sum(|stats| &stats.bytes_in));
+        metrics::counter!(names::BYTES_OUT).absolute(sum(|stats| &stats.bytes_out));
+        metrics::counter!(names::ERRORS).absolute(sum(|stats| &stats.errors));
+        metrics::counter!(names::GATED).absolute(sum(|stats| &stats.gated));
+        metrics::counter!(names::FORWARDED).absolute(sum(|stats| &stats.forwarded));
+        metrics::gauge!(names::CLIENTS).set(shared.clients.count() as f64);
+        for (shard, status) in shared.status.iter().enumerate() {
+            use proxy_shard::metric_names as shard_names;
+            let label = shard.to_string();
+            metrics::counter!(shard_names::RECORDS, "shard" => label.clone())
+                .absolute(status.position.load(Relaxed));
+            metrics::counter!(shard_names::EXPIRED, "shard" => label.clone())
+                .absolute(status.expired.load(Relaxed));
+            metrics::gauge!(shard_names::LAG, "shard" => label.clone()).set(status.lag() as f64);
+            metrics::gauge!(shard_names::KEYS, "shard" => label.clone()).set(status.total_keys() as f64);
+            metrics::gauge!(shard_names::BYTES, "shard" => label).set(status.bytes.load(Relaxed) as f64);
+        }
+    }
+}
+
+impl ProxyHandle {
+    /// The port listened on.
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// A look at the proxy.
+    pub fn status(&self) -> ProxyStatus {
+        let view = |(shard, status): (usize, &Arc<ShardStatus>)| ShardView {
+            shard: shard as ShardId,
+            role: status.role(),
+            epoch: status.epoch.load(Relaxed),
+            position: status.position.load(Relaxed),
+            durable: status.durable.load(Relaxed),
+            lag: status.lag(),
+            keys: status.total_keys(),
+            bytes: status.bytes.load(Relaxed),
+            restore_percent: status.restore.percent(),
+            restore_keys: status.restore.keys.load(Relaxed),
+            restore_bytes: status.restore.bytes.load(Relaxed),
+            note: status.note(),
+        };
+        ProxyStatus {
+            connections: self.shared.clients.count(),
+            shards: self.shared.status.iter().enumerate().map(view).collect(),
+        }
+    }
+
+    /// Whether every shard is served.
+    pub fn is_ready(&self) -> bool {
+        !self.shared.is_loading()
+    }
+
+    /// Stops accepting, lets what is on its way to the log arrive, closes every client, ends the workers.
+    pub async fn shutdown(self) {
+        self.shared.stopping.store(true, Relaxed);
+        for inbox in &self.shared.inboxes {
+            let _ = inbox.send(Message::Stop);
+        }
+        let threads = self.threads;
+        let _ = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+        })
+        .await;
+    }
+}

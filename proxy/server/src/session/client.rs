@@ -1,0 +1,252 @@
+//! The CLIENT family: who is connected, under which name, and how to be rid of them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use proxy_commands::Id;
+use proxy_resp::{Args, Reply};
+
+use super::connection::{BAD_NAME, is_name};
+use super::{ReplyMode, Session, wrong_arguments};
+use crate::clients::ClientInfo;
+use crate::conn::Conn;
+use crate::dispatch::Flow;
+use crate::peers::Message;
+use crate::worker::{Worker, unix_ms};
+
+const SYNTAX: &str = "ERR syntax error";
+
+pub(super) fn run(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    id: Id,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Flow {
+    publish(conn, session);
+    match id {
+        Id::ClientId => reply.integer(conn.info.id as i64),
+        Id::ClientGetname => {
+            let name = conn.info.name.lock();
+            if name.is_empty() { reply.null() } else { reply.bulk(&name) }
+        }
+        Id::ClientSetname if is_name(args.at(2)) => {
+            *conn.info.name.lock() = args.at(2).to_vec();
+            reply.ok();
+        }
+        Id::ClientSetname => reply.error(BAD_NAME),
+        Id::ClientInfo => reply.verbatim("txt", format!("{}\n", conn.info.line(unix_ms())).as_bytes()),
+        Id::ClientList => list(worker, args, reply),
+        Id::ClientNoEvict => match on_off(args.at(2)) {
+            Some(on) => {
+                conn.info.no_evict.store(on, Relaxed);
+                reply.ok();
+            }
+            None => reply.error(SYNTAX),
+        },
+        Id::ClientReply => return reply_mode(session, args, reply),
+        Id::ClientKill => return kill(worker, conn, args, reply),
+        Id::ClientHelp => help(reply),
+        _ => wrong_arguments(reply, "client"),
+    }
+    Flow::Next
+}
+
+/// What CLIENT LIST shows and isn't published every wake.
+fn publish(conn: &Conn, session: &Session) {
+    *conn.info.last_command.lock() = session.last_command;
+    conn.info.multi.store(session.multi.as_ref().map_or(-1, |multi| multi.len() as i64), Relaxed);
+    conn.info.watching.store(session.watched.len() as u64, Relaxed);
+    conn.info.db.store(session.db, Relaxed);
+    conn.info.last_ms.store(unix_ms(), Relaxed);
+}
+
+fn on_off(word: &[u8]) -> Option<bool> {
+    if word.eq_ignore_ascii_case(b"on") {
+        Some(true)
+    } else {
+        word.eq_ignore_ascii_case(b"off").then_some(false)
+    }
+}
+
+fn reply_mode(session: &mut Session, args: Args<'_>, reply: &mut Reply) -> Flow {
+    let mode = args.at(2);
+    if mode.eq_ignore_ascii_case(b"on") {
+        session.reply_mode = ReplyMode::On;
+        reply.ok();
+    } else if mode.eq_ignore_ascii_case(b"off") {
+        session.reply_mode = ReplyMode::Off;
+    } else if mode.eq_ignore_ascii_case(b"skip") {
+        if session.reply_mode != ReplyMode::Off {
+            session.reply_mode = ReplyMode::SkipNext;
+        }
+    } else {
+        reply.error(SYNTAX);
+    }
+    Flow::Next
+}
+
+/// Whether clients of this type exist here at all; `None` for a word that is no type.
+fn is_normal(kind: &[u8]) -> Option<bool> {
+    if kind.eq_ignore_ascii_case(b"normal") {
+        return Some(true);
+    }
+    let others: [&[u8]; 4] = [b"master", b"slave", b"replica", b"pubsub"];
+    others.iter().any(|other| kind.eq_ignore_ascii_case(other)).then_some(false)
+}
+
+fn unknown_type(kind: &[u8], reply: &mut Reply) {
+    let text = [&b"ERR Unknown client type '"[..], kind, b"'"].concat();
+    reply.error_bytes(&text);
+}
+
+fn list(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
+    let mut ids = None;
+    let mut none = false;
+    let option = args.at(2);
+    if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
+        match is_normal(args.at(3)) {
+            Some(normal) => none = !normal,
+            None => return unknown_type(args.at(3), reply),
+        }
+    } else if args.len() > 3 && option.eq_ignore_ascii_case(b"id") {
+        let wanted: Option<Vec<i64>> =
+            args.slice(3..).iter().map(|id| proxy_resp::parse_i64(id).filter(|id| *id > 0)).collect();
+        match wanted {
+            Some(wanted) => ids = Some(wanted),
+            None => return reply.error("ERR Invalid client ID"),
+        }
+    } else if args.len() != 2 {
+        return reply.error(SYNTAX);
+    }
+    let now_ms = unix_ms();
+    let mut text = String::new();
+    for client in worker.shared.clients.list() {
+        let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&(client.id as i64)));
+        if wanted && !none {
+            text.push_str(&client.line(now_ms));
+            text.push('\n');
+        }
+    }
+    reply.verbatim("txt", text.as_bytes());
+}
+
+/// What CLIENT KILL asks for.
+struct Filter<'a> {
+    id: Option<i64>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
+    normal: bool,
+    skip_me: bool,
+}
+
+impl Filter<'_> {
+    fn matches(&self, client: &ClientInfo) -> bool {
+        let text = |addr: &std::net::SocketAddr| addr.to_string().into_bytes();
+        self.normal
+            && self.id.is_none_or(|id| id == client.id as i64)
+            && self.addr.is_none_or(|addr| addr == text(&client.addr))
+            && self.laddr.is_none_or(|addr| addr == text(&client.laddr))
+            && self.user.is_none_or(|user| user == b"default")
+    }
+}
+
+fn kill(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, reply: &mut Reply) -> Flow {
+    let mut filter = Filter { id: None, addr: None, laddr: None, user: None, normal: true, skip_me: true };
+    let old_form = args.len() == 3;
+    if old_form {
+        filter.addr = args.get(2);
+        filter.skip_me = false;
+    } else if let Err(error) = options(args, &mut filter) {
+        reply.error_bytes(&error);
+        return Flow::Next;
+    }
+    let mut killed = 0;
+    let mut flow = Flow::Next;
+    for client in worker.shared.clients.list() {
+        let me = client.id == conn.info.id;
+        if !filter.matches(&client) || (me && filter.skip_me) {
+            continue;
+        }
+        killed += 1;
+        if me {
+            flow = Flow::Close;
+        } else {
+            end(worker, &client);
+        }
+        if old_form {
+            break;
+        }
+    }
+    match (old_form, killed) {
+        (true, 0) => reply.error("ERR No such client"),
+        (true, _) => reply.ok(),
+        (false, _) => reply.integer(killed),
+    }
+    flow
+}
+
+fn end(worker: &Worker, client: &Arc<ClientInfo>) {
+    client.killed.store(true, Relaxed);
+    if let Some(inbox) = worker.shared.inboxes.get(client.worker) {
+        let token = client.token.load(Relaxed) as usize;
+        let _ = inbox.send(Message::Kill { token, client: client.id });
+    }
+}
+
+fn options<'a>(args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
+    let mut at = 2;
+    while at < args.len() {
+        let (option, Some(value)) = (args.at(at), args.get(at + 1)) else { return Err(SYNTAX.into()) };
+        if option.eq_ignore_ascii_case(b"id") {
+            let id = proxy_resp::parse_i64(value).filter(|id| *id > 0);
+            filter.id = Some(id.ok_or("ERR client-id should be greater than 0")?);
+        } else if option.eq_ignore_ascii_case(b"type") {
+            let normal = is_normal(value);
+            filter.normal =
+                normal.ok_or_else(|| [&b"ERR Unknown client type '"[..], value, b"'"].concat())?;
+        } else if option.eq_ignore_ascii_case(b"addr") {
+            filter.addr = Some(value);
+        } else if option.eq_ignore_ascii_case(b"laddr") {
+            filter.laddr = Some(value);
+        } else if option.eq_ignore_ascii_case(b"user") {
+            if value != b"default" {
+                return Err([&b"ERR No such user '"[..], value, b"'"].concat());
+            }
+            filter.user = Some(value);
+        } else if option.eq_ignore_ascii_case(b"skipme") && value.eq_ignore_ascii_case(b"yes") {
+            filter.skip_me = true;
+        } else if option.eq_ignore_ascii_case(b"skipme") && value.eq_ignore_ascii_case(b"no") {
+            filter.skip_me = false;
+        } else {
+            return Err(SYNTAX.into());
+        }
+        at += 2;
+    }
+    Ok(())
+}
+
+fn help(reply: &mut Reply) {
+    let lines = [
+        "CLIENT <subcommand> [<arg> ...]. What this server knows:",
+        "GETNAME, SETNAME <name>",
+        "    The name of this connection.",
+        "ID, INFO",
+        "    The number of this connection; its line of CLIENT LIST.",
+        "KILL <ip:port> | [ID n] [TYPE t] [USER u] [ADDR a] [LADDR a] [SKIPME yes|no]",
+        "    Close connections.",
+        "LIST [TYPE t | ID n ...]",
+        "    All connections, one a line.",
+        "NO-EVICT ON|OFF",
+        "    Protect this connection when memory is short.",
+        "REPLY ON|OFF|SKIP",
+        "    Whether this connection is answered.",
+        "HELP",
+        "    This text.",
+    ];
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.simple(line));
+}

@@ -1,0 +1,261 @@
+//! CONFIG: the settings that exist here, under Redis's names. What can't be changed says so; nothing is
+//! accepted and ignored.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use proxy_commands::Id;
+use proxy_engine::glob_match;
+use proxy_resp::{Args, Reply};
+use proxy_store::Limits;
+
+use super::wrong_arguments;
+use crate::config::Params;
+use crate::shared::Shared;
+use crate::worker::Worker;
+
+/// How a setting is read and changed.
+enum Kind {
+    /// Never changes while the server runs.
+    Fixed(fn(&Shared) -> String),
+    /// A number or a size in bytes within bounds.
+    Number { place: fn(&Params) -> &AtomicU64, min: i64, max: i64, bytes: bool },
+    /// A border between packed and indexed collections.
+    Limit { get: fn(&Limits) -> i64, set: fn(&mut Limits, i64), min: i64, max: i64 },
+}
+
+struct Setting {
+    name: &'static str,
+    kind: Kind,
+}
+
+const fn fixed(name: &'static str, get: fn(&Shared) -> String) -> Setting {
+    Setting { name, kind: Kind::Fixed(get) }
+}
+
+const fn number(
+    name: &'static str,
+    place: fn(&Params) -> &AtomicU64,
+    min: i64,
+    max: i64,
+    bytes: bool,
+) -> Setting {
+    Setting { name, kind: Kind::Number { place, min, max, bytes } }
+}
+
+const fn limit(
+    name: &'static str,
+    get: fn(&Limits) -> i64,
+    set: fn(&mut Limits, i64),
+    min: i64,
+    max: i64,
+) -> Setting {
+    Setting { name, kind: Kind::Limit { get, set, min, max } }
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+/// Every setting.
+static SETTINGS: &[Setting] = &[
+    fixed("bind", |shared| shared.config.bind.clone()),
+    fixed("port", |shared| shared.port.to_string()),
+    fixed("databases", |_| proxy_store::DATABASES.to_string()),
+    fixed("appendonly", |_| "yes".into()),
+    fixed("appendfsync", |_| "always".into()),
+    fixed("save", |_| String::new()),
+    fixed("maxmemory", |_| "0".into()),
+    fixed("maxmemory-policy", |_| "noeviction".into()),
+    fixed("cluster-enabled", |_| "no".into()),
+    fixed("requirepass", |_| String::new()),
+    fixed("notify-keyspace-events", |_| String::new()),
+    fixed("io-threads", |shared| shared.workers.to_string()),
+    fixed("hz", |_| "20".into()),
+    fixed("tcp-backlog", |_| "511".into()),
+    fixed("list-compress-depth", |_| "0".into()),
+    number("maxclients", |params| &params.max_clients, 1, u32::MAX as i64, false),
+    number("timeout", |params| &params.idle_timeout_s, 0, INT_MAX, false),
+    number("tcp-keepalive", |params| &params.keepalive_s, 0, INT_MAX, false),
+    number("proto-max-bulk-len", |params| &params.bulk_max_bytes, 1 << 20, i64::MAX, true),
+    number("client-query-buffer-limit", |params| &params.query_max_bytes, 1 << 20, i64::MAX, true),
+    limit("hash-max-listpack-entries", get_hash_entries, set_hash_entries, 0, i64::MAX),
+    limit("hash-max-ziplist-entries", get_hash_entries, set_hash_entries, 0, i64::MAX),
+    limit("hash-max-listpack-value", get_hash_value, set_hash_value, 0, i64::MAX),
+    limit("hash-max-ziplist-value", get_hash_value, set_hash_value, 0, i64::MAX),
+    limit("zset-max-listpack-entries", get_zset_entries, set_zset_entries, 0, i64::MAX),
+    limit("zset-max-ziplist-entries", get_zset_entries, set_zset_entries, 0, i64::MAX),
+    limit("zset-max-listpack-value", get_zset_value, set_zset_value, 0, i64::MAX),
+    limit("zset-max-ziplist-value", get_zset_value, set_zset_value, 0, i64::MAX),
+    limit("set-max-intset-entries", get_intset, set_intset, 0, i64::MAX),
+    limit("list-max-listpack-size", get_list, set_list, i32::MIN as i64, INT_MAX),
+    limit("list-max-ziplist-size", get_list, set_list, i32::MIN as i64, INT_MAX),
+];
+
+fn get_hash_entries(limits: &Limits) -> i64 {
+    limits.hash_max_listpack_entries as i64
+}
+fn set_hash_entries(limits: &mut Limits, value: i64) {
+    limits.hash_max_listpack_entries = value as usize;
+}
+fn get_hash_value(limits: &Limits) -> i64 {
+    limits.hash_max_listpack_value as i64
+}
+fn set_hash_value(limits: &mut Limits, value: i64) {
+    limits.hash_max_listpack_value = value as usize;
+}
+fn get_zset_entries(limits: &Limits) -> i64 {
+    limits.zset_max_listpack_entries as i64
+}
+fn set_zset_entries(limits: &mut Limits, value: i64) {
+    limits.zset_max_listpack_entries = value as usize;
+}
+fn get_zset_value(limits: &Limits) -> i64 {
+    limits.zset_max_listpack_value as i64
+}
+fn set_zset_value(limits: &mut Limits, value: i64) {
+    limits.zset_max_listpack_value = value as usize;
+}
+fn get_intset(limits: &Limits) -> i64 {
+    limits.set_max_intset_entries as i64
+}
+fn set_intset(limits: &mut Limits, value: i64) {
+    limits.set_max_intset_entries = value as usize;
+}
+fn get_list(limits: &Limits) -> i64 {
+    limits.list_max_listpack_size
+}
+fn set_list(limits: &mut Limits, value: i64) {
+    limits.list_max_listpack_size = value;
+}
+
+pub(super) fn run(worker: &Rc<Worker>, id: Id, args: Args<'_>, reply: &mut Reply) {
+    match id {
+        Id::ConfigGet => get(&worker.shared, args, reply),
+        Id::ConfigSet => set(&worker.shared, args, reply),
+        Id::ConfigResetstat => {
+            worker.shared.stats.iter().for_each(|stats| stats.reset());
+            reply.ok();
+        }
+        Id::ConfigRewrite => reply.error("ERR The server is running without a config file"),
+        Id::ConfigHelp => help(reply),
+        _ => wrong_arguments(reply, "config"),
+    }
+}
+
+fn get(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
+    let mark = reply.deferred_map();
+    let mut count = 0;
+    for setting in SETTINGS {
+        if args
+            .slice(2..)
+            .iter()
+            .any(|pattern| glob_match(&pattern.to_ascii_lowercase(), setting.name.as_bytes()))
+        {
+            reply.bulk(setting.name.as_bytes());
+            reply.bulk(setting.value(shared).as_bytes());
+            count += 1;
+        }
+    }
+    reply.finish_map(mark, count);
+}
+
+impl Setting {
+    fn value(&self, shared: &Shared) -> String {
+        match &self.kind {
+            Kind::Fixed(get) => get(shared),
+            Kind::Number { place, .. } => place(&shared.params).load(Relaxed).to_string(),
+            Kind::Limit { get, .. } => get(&shared.params.limits.lock()).to_string(),
+        }
+    }
+}
+
+/// All or nothing: every pair is checked before any is set.
+fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
+    if args.len() < 4 || !args.len().is_multiple_of(2) {
+        return wrong_arguments(reply, "config|set");
+    }
+    let mut changes: Vec<(&Setting, i64)> = Vec::new();
+    for at in (2..args.len()).step_by(2) {
+        let name = args.at(at);
+        let Some(setting) = SETTINGS.iter().find(|s| s.name.as_bytes().eq_ignore_ascii_case(name)) else {
+            let text =
+                [&b"ERR Unknown option or number of arguments for CONFIG SET - '"[..], name, b"'"].concat();
+            return reply.error_bytes(&text);
+        };
+        let parsed = if changes.iter().any(|(other, _)| other.name == setting.name) {
+            Err("duplicate parameter".into())
+        } else {
+            parse(&setting.kind, args.at(at + 1))
+        };
+        match parsed {
+            Ok(value) => changes.push((setting, value)),
+            Err(why) => {
+                return reply.error(&format!(
+                    "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
+                    setting.name
+                ));
+            }
+        }
+    }
+    for (setting, value) in changes {
+        match &setting.kind {
+            Kind::Fixed(_) => {}
+            Kind::Number { place, .. } => place(&shared.params).store(value as u64, Relaxed),
+            Kind::Limit { set, .. } => set(&mut shared.params.limits.lock(), value),
+        }
+    }
+    shared.params.changed();
+    reply.ok();
+}
+
+fn parse(kind: &Kind, text: &[u8]) -> Result<i64, String> {
+    let (value, min, max, bytes) = match kind {
+        Kind::Fixed(_) => return Err("can't set immutable config".into()),
+        Kind::Number { min, max, bytes: true, .. } => (parse_bytes(text), *min, *max, true),
+        Kind::Number { min, max, .. } | Kind::Limit { min, max, .. } => {
+            (proxy_resp::parse_i64(text), *min, *max, false)
+        }
+    };
+    match value {
+        None if bytes => Err("argument must be a memory value".into()),
+        None => Err("argument couldn't be parsed into an integer".into()),
+        Some(value) if value < min || value > max => {
+            Err(format!("argument must be between {min} and {max} inclusive"))
+        }
+        Some(value) => Ok(value),
+    }
+}
+
+/// A number of bytes with an optional unit: k, kb, m, mb, g, gb, b.
+fn parse_bytes(text: &[u8]) -> Option<i64> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1000 * 1000,
+        b"mb" => 1 << 20,
+        b"g" => 1000 * 1000 * 1000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    std::str::from_utf8(number).ok()?.parse::<i64>().ok()?.checked_mul(factor)
+}
+
+fn help(reply: &mut Reply) {
+    let lines = [
+        "CONFIG <subcommand> [<arg> ...]. What this server knows:",
+        "GET <pattern> [<pattern> ...]",
+        "    Settings whose names match, and their values.",
+        "SET <setting> <value> [<setting> <value> ...]",
+        "    Change settings, all or none of them.",
+        "RESETSTAT",
+        "    Begin counting anew.",
+        "REWRITE",
+        "    Refused: settings come from the process's own file.",
+        "HELP",
+        "    This text.",
+    ];
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.simple(line));
+}

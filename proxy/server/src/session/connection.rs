@@ -1,0 +1,126 @@
+//! PING, SELECT, AUTH, HELLO, RESET, TIME: commands about the connection itself.
+
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use proxy_resp::{Args, Protocol, Reply};
+
+use super::{ReplyMode, Session, wrong_arguments};
+use crate::conn::Conn;
+use crate::dispatch::Flow;
+use crate::worker::Worker;
+
+/// The Redis whose behaviour is ours.
+pub(super) const REDIS_VERSION: &str = "7.0.15";
+
+pub(super) fn ping(args: Args<'_>, reply: &mut Reply) -> Flow {
+    match args.len() {
+        1 => reply.simple("PONG"),
+        2 => reply.bulk(args.at(1)),
+        _ => wrong_arguments(reply, "ping"),
+    }
+    Flow::Next
+}
+
+pub(super) fn select(session: &mut Session, args: Args<'_>, reply: &mut Reply) {
+    match proxy_resp::parse_i64(args.at(1)) {
+        None => reply.error("ERR value is not an integer or out of range"),
+        Some(db) if (0..i64::from(proxy_store::DATABASES)).contains(&db) => {
+            session.db = db as u8;
+            reply.ok();
+        }
+        Some(_) => reply.error("ERR DB index is out of range"),
+    }
+}
+
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+
+/// There are no passwords yet, and the answer says so in Redis's words.
+pub(super) fn auth(args: Args<'_>, reply: &mut Reply) {
+    match args.len() {
+        2 => reply.error(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        ),
+        3 if args.at(1) == b"default" => reply.ok(),
+        3 => reply.error(WRONG_PASSWORD),
+        _ => reply.error("ERR syntax error"),
+    }
+}
+
+/// Printable, without spaces.
+pub(super) fn is_name(name: &[u8]) -> bool {
+    name.iter().all(|b| (b'!'..=b'~').contains(b))
+}
+
+pub(super) const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+
+pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, reply: &mut Reply) {
+    let mut proto = session.proto;
+    if let Some(version) = args.get(1) {
+        proto = match proxy_resp::parse_i64(version) {
+            Some(2) => Protocol::Resp2,
+            Some(3) => Protocol::Resp3,
+            Some(_) => return reply.error("NOPROTO unsupported protocol version"),
+            None => return reply.error("ERR Protocol version is not an integer or out of range"),
+        };
+    }
+    let mut name = None;
+    let mut at = 2;
+    while let Some(option) = args.get(at) {
+        if option.eq_ignore_ascii_case(b"AUTH") && at + 2 < args.len() {
+            if args.at(at + 1) != b"default" {
+                return reply.error(WRONG_PASSWORD);
+            }
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && at + 1 < args.len() {
+            if !is_name(args.at(at + 1)) {
+                return reply.error(BAD_NAME);
+            }
+            name = args.get(at + 1);
+            at += 2;
+        } else {
+            let mut text = b"ERR Syntax error in HELLO option '".to_vec();
+            text.extend_from_slice(option);
+            text.push(b'\'');
+            return reply.error_bytes(&text);
+        }
+    }
+    if let Some(name) = name {
+        *conn.info.name.lock() = name.to_vec();
+    }
+    session.proto = proto;
+    reply.set_proto(proto);
+    reply.map(7);
+    for (key, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        reply.bulk(key.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(if proto == Protocol::Resp3 { 3 } else { 2 });
+    reply.bulk(b"id");
+    reply.integer(conn.info.id as i64);
+    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(key.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+pub(super) fn reset(worker: &Worker, conn: &Rc<Conn>, session: &mut Session, reply: &mut Reply) {
+    session.end(worker);
+    session.db = 0;
+    session.proto = Protocol::Resp2;
+    session.reply_mode = ReplyMode::On;
+    conn.info.name.lock().clear();
+    reply.set_proto(Protocol::Resp2);
+    reply.simple("RESET");
+}
+
+pub(super) fn time(reply: &mut Reply) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    reply.array(2);
+    reply.bulk_int(now.as_secs() as i64);
+    reply.bulk_int(i64::from(now.subsec_micros()));
+}

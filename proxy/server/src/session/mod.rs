@@ -1,0 +1,153 @@
+//! A connection's state, and the commands that need nothing but it.
+
+mod admin;
+mod client;
+mod config;
+mod connection;
+mod info;
+mod info_text;
+
+use std::rc::Rc;
+
+use logsvc_api::ShardId;
+use proxy_commands::{Id, Row};
+use proxy_resp::{Args, Protocol};
+use proxy_shard::WatchId;
+
+use crate::conn::{Batch, Conn};
+use crate::dispatch::Flow;
+use crate::peers::{Unit, Work};
+use crate::transaction::{self, Multi};
+use crate::worker::Worker;
+
+/// CLIENT REPLY.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// This command's reply is dropped.
+    Skip,
+    /// This reply is dropped, and the next.
+    SkipNext,
+}
+
+/// What a connection has set up.
+pub(crate) struct Session {
+    pub(crate) proto: Protocol,
+    pub(crate) db: u8,
+    pub(crate) multi: Option<Box<Multi>>,
+    /// Shards on which keys are watched.
+    pub(crate) watched: Vec<ShardId>,
+    pub(crate) reply_mode: ReplyMode,
+    pub(crate) last_command: &'static str,
+    id: u64,
+}
+
+impl Session {
+    pub(crate) fn new(id: u64) -> Self {
+        Self {
+            proto: Protocol::Resp2,
+            db: 0,
+            multi: None,
+            watched: Vec::new(),
+            reply_mode: ReplyMode::On,
+            last_command: "NULL",
+            id,
+        }
+    }
+
+    /// A command was refused: an open MULTI will not run.
+    pub(crate) fn reject(&mut self) {
+        if let Some(multi) = &mut self.multi {
+            multi.spoil();
+        }
+    }
+
+    /// The name of this connection's watches.
+    pub(crate) fn watch_id(&self) -> WatchId {
+        WatchId(self.id)
+    }
+
+    /// Ends all watches.
+    pub(crate) fn unwatch(&mut self, worker: &Worker) {
+        let id = self.watch_id();
+        for shard in self.watched.drain(..) {
+            match worker.local(shard) {
+                Some(local) => {
+                    local.shard.borrow_mut().unwatch(id);
+                }
+                None => worker.send_unit(Unit {
+                    shard,
+                    proto: self.proto,
+                    reply_to: None,
+                    client: self.id,
+                    work: Work::Unwatch { id },
+                }),
+            }
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn end(&mut self, worker: &Worker) {
+        self.multi = None;
+        self.unwatch(worker);
+    }
+}
+
+/// Runs a command of the session.
+pub(crate) fn run(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> Flow {
+    let reply = &mut batch.reply;
+    match row.id {
+        Id::Ping => return connection::ping(args, reply),
+        Id::Echo => reply.bulk(args.at(1)),
+        Id::Quit => {
+            reply.ok();
+            return Flow::Close;
+        }
+        Id::Select => connection::select(session, args, reply),
+        Id::Auth => connection::auth(args, reply),
+        Id::Hello => connection::hello(conn, session, args, reply),
+        Id::Reset => connection::reset(worker, conn, session, reply),
+        Id::Time => connection::time(reply),
+        Id::Multi => transaction::multi(session, reply),
+        Id::Discard => transaction::discard(worker, session, reply),
+        Id::Unwatch => {
+            session.unwatch(worker);
+            reply.ok();
+        }
+        Id::Watch => return transaction::watch(worker, conn, session, args, batch),
+        Id::Exec => return transaction::exec(worker, conn, session, batch),
+        Id::Info => info::info(worker, args, reply),
+        Id::Config
+        | Id::ConfigGet
+        | Id::ConfigHelp
+        | Id::ConfigResetstat
+        | Id::ConfigRewrite
+        | Id::ConfigSet => config::run(worker, row.id, args, reply),
+        Id::Client
+        | Id::ClientGetname
+        | Id::ClientHelp
+        | Id::ClientId
+        | Id::ClientInfo
+        | Id::ClientKill
+        | Id::ClientList
+        | Id::ClientNoEvict
+        | Id::ClientReply
+        | Id::ClientSetname => return client::run(worker, conn, session, row.id, args, reply),
+        _ => return admin::run(worker, conn, session, row, args, batch),
+    }
+    Flow::Next
+}
+
+/// "wrong number of arguments", as Redis says it.
+fn wrong_arguments(reply: &mut proxy_resp::Reply, command: &str) {
+    reply.error(&format!("ERR wrong number of arguments for '{command}' command"));
+}

@@ -1,0 +1,59 @@
+//! What all workers of a proxy share: settings, figures, the registry of clients, and the map from slot to
+//! shard to worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::time::Instant;
+
+use logsvc_api::ShardId;
+use proxy_shard::{Role, ShardStatus};
+use proxy_store::SLOTS;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::clients::Clients;
+use crate::config::{Params, ProxyConfig};
+use crate::peers::Message;
+use crate::stats::WorkerStats;
+
+/// Shared by all workers.
+pub(crate) struct Shared {
+    pub(crate) config: ProxyConfig,
+    pub(crate) params: Params,
+    pub(crate) port: u16,
+    pub(crate) shards: u32,
+    pub(crate) workers: usize,
+    pub(crate) status: Vec<Arc<ShardStatus>>,
+    pub(crate) stats: Vec<Arc<WorkerStats>>,
+    pub(crate) inboxes: Vec<UnboundedSender<Message>>,
+    pub(crate) clients: Clients,
+    pub(crate) started: Instant,
+    pub(crate) run_id: String,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) saving: AtomicBool,
+    pub(crate) last_save_s: AtomicI64,
+    pub(crate) effects_at_save: AtomicU64,
+}
+
+impl Shared {
+    /// The shard of a slot: ranges of equal size.
+    #[inline]
+    pub(crate) fn shard_of(&self, slot: u16) -> ShardId {
+        u32::from(slot) * self.shards / u32::from(SLOTS)
+    }
+
+    /// The first slot of a shard.
+    pub(crate) fn first_slot(&self, shard: ShardId) -> u16 {
+        (shard * u32::from(SLOTS)).div_ceil(self.shards) as u16
+    }
+
+    /// The worker that owns a shard.
+    #[inline]
+    pub(crate) fn owner(&self, shard: ShardId) -> usize {
+        shard as usize % self.workers
+    }
+
+    /// Whether some shard isn't served yet.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.status.iter().any(|status| status.role() != Role::Primary)
+    }
+}

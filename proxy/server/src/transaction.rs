@@ -1,0 +1,338 @@
+//! MULTI, EXEC, DISCARD, WATCH, UNWATCH: commands are queued by the session and run as one unit on one shard.
+
+use std::rc::Rc;
+
+use logsvc_api::ShardId;
+use proxy_commands::{Flags, Id, Routing, Row};
+use proxy_engine::Run;
+use proxy_resp::{Args, OwnedArgs, Reply};
+use proxy_shard::Unserved;
+use proxy_store::slot_of;
+
+use crate::conn::{Batch, Conn, Merging};
+use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
+use crate::merge::Join;
+use crate::peers::{Address, Part, Unit, Work};
+use crate::session::{self, Session};
+use crate::split;
+use crate::worker::Worker;
+
+pub(crate) const ABORT_LOADING: &str =
+    "EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset in memory";
+const ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
+
+/// An open MULTI.
+#[derive(Default)]
+pub(crate) struct Multi {
+    queued: Vec<Queued>,
+    shard: Option<ShardId>,
+    /// A command was refused: EXEC will refuse all.
+    dirty: bool,
+    write: bool,
+    bytes: usize,
+}
+
+impl Multi {
+    pub(crate) fn spoil(&mut self) {
+        self.dirty = true;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queued.len()
+    }
+}
+
+struct Queued {
+    row: &'static Row,
+    args: OwnedArgs,
+}
+
+/// Commands that run inside MULTI instead of being queued.
+#[inline]
+pub(crate) fn runs_at_once(id: Id) -> bool {
+    matches!(id, Id::Exec | Id::Discard | Id::Multi | Id::Watch | Id::Quit | Id::Reset)
+}
+
+/// Queues a command.
+pub(crate) fn queue(
+    worker: &Worker,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Flow {
+    if row.flags.has(Flags::NO_MULTI) {
+        session.reject();
+        reply.error("ERR Command not allowed inside a transaction");
+        return Flow::Next;
+    }
+    if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {
+        session.reject();
+        reply.error(LOADING);
+        return Flow::Next;
+    }
+    let shard = match target(worker, row, args) {
+        Target::None => None,
+        Target::Shard(shard) => Some(shard),
+        Target::Many => return split::refuse(session, reply),
+    };
+    let Some(multi) = &mut session.multi else { return Flow::Next };
+    if shard.is_some() && multi.shard.is_some() && shard != multi.shard {
+        return split::refuse(session, reply);
+    }
+    multi.shard = multi.shard.or(shard);
+    multi.write |= row.flags.has(Flags::WRITE);
+    multi.bytes += args.bytes() + 64;
+    if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(std::sync::atomic::Ordering::Relaxed) {
+        reply.error("ERR the transaction exceeds the query buffer limit");
+        return Flow::Close;
+    }
+    multi.queued.push(Queued { row, args: args.to_owned() });
+    reply.simple("QUEUED");
+    Flow::Next
+}
+
+enum Target {
+    None,
+    Shard(ShardId),
+    Many,
+}
+
+/// The shard that a queued command needs.
+fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
+    if row.routing == Routing::Session || matches!(proxy_engine::handler(row.id), Run::Session) {
+        return Target::None;
+    }
+    if worker.shared.shards == 1 {
+        return Target::Shard(0);
+    }
+    match row.routing {
+        Routing::AllShards(_) => Target::Many,
+        Routing::AnyShard => Target::None,
+        _ => match dispatch::place(worker, row, args) {
+            Place::Shard(shard, _) => Target::Shard(shard),
+            Place::Crossing => Target::Many,
+        },
+    }
+}
+
+/// MULTI.
+pub(crate) fn multi(session: &mut Session, reply: &mut Reply) {
+    if session.multi.is_some() {
+        reply.error("ERR MULTI calls can not be nested");
+    } else {
+        session.multi = Some(Box::default());
+        reply.ok();
+    }
+}
+
+/// DISCARD.
+pub(crate) fn discard(worker: &Worker, session: &mut Session, reply: &mut Reply) {
+    if session.multi.take().is_none() {
+        reply.error("ERR DISCARD without MULTI");
+        return;
+    }
+    session.unwatch(worker);
+    reply.ok();
+}
+
+/// WATCH.
+pub(crate) fn watch(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> Flow {
+    if session.multi.is_some() {
+        batch.reply.error("ERR WATCH inside MULTI is not allowed");
+        return Flow::Next;
+    }
+    let mut by_shard: Vec<(ShardId, Vec<Vec<u8>>)> = Vec::new();
+    for key in args.iter().skip(1) {
+        let shard = if worker.shared.shards == 1 { 0 } else { worker.shared.shard_of(slot_of(key)) };
+        match by_shard.iter_mut().find(|(s, _)| *s == shard) {
+            Some((_, keys)) => keys.push(key.to_vec()),
+            None => by_shard.push((shard, vec![key.to_vec()])),
+        }
+    }
+    let id = session.watch_id();
+    let db = session.db;
+    let mut remote = Vec::new();
+    for (shard, keys) in by_shard {
+        if !session.watched.contains(&shard) {
+            session.watched.push(shard);
+        }
+        match worker.local(shard) {
+            Some(local) => {
+                let mut shard = local.shard.borrow_mut();
+                let (now, now_ms) = worker.now();
+                shard.set_clock(now, now_ms);
+                keys.iter().for_each(|key| shard.watch(id, db, key));
+            }
+            None => remote.push((shard, keys)),
+        }
+    }
+    if remote.is_empty() {
+        batch.reply.ok();
+        return Flow::Next;
+    }
+    // The answer must not come before the watch is in place everywhere.
+    let proto = batch.reply.proto();
+    let parts = vec![None; remote.len()];
+    let ticket = conn.expect(worker, batch, Merging { ticket: 0, parts, merge: Join::AllOk, proto });
+    let client = conn.info.id;
+    for (part, (shard, keys)) in remote.into_iter().enumerate() {
+        let to = Address { token: conn.token(), client, ticket, part: part as u32 };
+        worker.send_unit(Unit {
+            shard,
+            proto,
+            reply_to: Some(to),
+            client,
+            work: Work::Watch { id, db, keys },
+        });
+    }
+    Flow::Next
+}
+
+/// EXEC.
+pub(crate) fn exec(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &mut Batch) -> Flow {
+    let Some(multi) = &session.multi else {
+        batch.reply.error("ERR EXEC without MULTI");
+        return Flow::Next;
+    };
+    if multi.dirty {
+        return give_up(worker, session, batch, ABORT);
+    }
+    // What is watched must be where the unit runs: nothing else can be checked in the same moment.
+    let watched = session.watched.first().copied();
+    let target = multi.shard.or(watched);
+    if session.watched.iter().any(|shard| Some(*shard) != target) {
+        return give_up(worker, session, batch, CROSSSLOT);
+    }
+    let Some(target) = target else {
+        let Some(multi) = session.multi.take() else { return Flow::Next };
+        batch.reply.array(multi.queued.len());
+        for Queued { row, args } in &multi.queued {
+            step_without_shard(worker, conn, session, row, args.as_args(), batch);
+        }
+        return Flow::Next;
+    };
+    if let Some(local) = worker.local(target) {
+        let (now, now_ms) = worker.now();
+        let mut shard = local.shard.borrow_mut();
+        shard.set_clock(now, now_ms);
+        match shard.admit(multi.write) {
+            Ok(()) => {}
+            Err(Unserved::Full) => return Flow::Park(target),
+            Err(Unserved::Loading) => {
+                drop(shard);
+                return give_up(worker, session, batch, ABORT_LOADING);
+            }
+        }
+    }
+    let Some(multi) = session.multi.take() else { return Flow::Next };
+    let watch = watched.map(|_| session.watch_id());
+    session.watched.clear();
+    if worker.local(target).is_some() {
+        here(worker, conn, session, &multi, (target, watch), batch);
+    } else {
+        elsewhere(worker, conn, session, *multi, (target, watch), batch);
+    }
+    Flow::Next
+}
+
+/// Runs the unit on a shard of this worker.
+fn here(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    multi: &Multi,
+    (target, watch): (ShardId, Option<proxy_shard::WatchId>),
+    batch: &mut Batch,
+) {
+    let Some(local) = worker.local(target) else { return };
+    let start = batch.reply.len();
+    let mut shard = local.shard.borrow_mut();
+    if watch.is_some_and(|id| shard.unwatch(id)) {
+        batch.reply.null_array();
+        let gate = shard.tail_gate();
+        batch.gate(start, target, gate);
+        return;
+    }
+    batch.reply.array(multi.queued.len());
+    shard.begin();
+    let mut gate = 0;
+    for Queued { row, args } in &multi.queued {
+        worker.stats.commands.add(1);
+        if let Some(stat) = worker.stats.command(row) {
+            stat.calls.add(1);
+        }
+        if matches!(proxy_engine::handler(row.id), Run::Session) {
+            // Session commands look at shards by themselves (INFO): not while this one is held.
+            drop(shard);
+            step_without_shard(worker, conn, session, row, args.as_args(), batch);
+            shard = local.shard.borrow_mut();
+        } else {
+            let (rests_on, _) = shard.step(row, args.as_args(), session.db, None, &mut batch.reply);
+            gate = gate.max(rests_on);
+        }
+    }
+    let gate = shard.commit(gate);
+    batch.gate(start, target, gate);
+    drop(shard);
+    worker.kick();
+}
+
+/// Sends the unit to the worker that owns its shard; replies of the session itself travel along.
+fn elsewhere(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    multi: Multi,
+    (target, watch): (ShardId, Option<proxy_shard::WatchId>),
+    batch: &mut Batch,
+) {
+    let mut parts = Vec::with_capacity(multi.queued.len());
+    for Queued { row, args } in multi.queued {
+        if matches!(proxy_engine::handler(row.id), Run::Session) {
+            let mut own = Batch::new(Reply::new(batch.reply.proto()));
+            step_without_shard(worker, conn, session, row, args.as_args(), &mut own);
+            parts.push(Part::Reply(own.reply.take()));
+        } else {
+            parts.push(Part::Command { row, args, db: session.db });
+        }
+    }
+    let work = Work::Transaction { watch, parts, write: multi.write };
+    dispatch::forward(worker, conn, session, batch, target, work);
+}
+
+/// A queued command that the session answers.
+fn step_without_shard(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    batch: &mut Batch,
+) {
+    if matches!(proxy_engine::handler(row.id), Run::Session) {
+        session::run(worker, conn, session, row, args, batch);
+    } else {
+        // A command without keys in a unit without a shard: any shard of this worker, else an error.
+        let shard = worker.locals().next().map(|(id, _)| id);
+        match shard {
+            Some(shard) => {
+                dispatch::on_shard(worker, conn, session, (row, args), (shard, None), batch);
+            }
+            None => batch.reply.error(CROSSSLOT),
+        }
+    }
+}
+
+fn give_up(worker: &Worker, session: &mut Session, batch: &mut Batch, why: &str) -> Flow {
+    session.multi = None;
+    session.unwatch(worker);
+    batch.reply.error(why);
+    Flow::Next
+}

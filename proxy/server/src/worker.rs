@@ -1,0 +1,330 @@
+//! One worker: a thread with a single-threaded runtime that owns connections and shards. Everything here is
+//! plain cells; nothing is borrowed across an await.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use logsvc_api::{Position, ShardId};
+use proxy_resp::Reply;
+use proxy_shard::{Host, Shard, ShardConfig};
+use slab::Slab;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::committer;
+use crate::conn::{self, Conn};
+use crate::peers::{Address, Answer, Message, Unit};
+use crate::shared::Shared;
+use crate::stats::WorkerStats;
+
+/// How often timers of a worker run.
+const TICK: Duration = Duration::from_millis(50);
+/// Elements freed of big deleted collections per tick.
+const FREE_BUDGET: usize = 20_000;
+
+/// Who waits for a position of a shard that lives here.
+pub(crate) enum Waiter {
+    Conn(Rc<Conn>),
+    Peer { worker: usize, to: Address, bytes: Vec<u8> },
+}
+
+/// A shard that lives here, and who waits for it.
+pub(crate) struct Local {
+    pub(crate) shard: Rc<RefCell<Shard>>,
+    /// Replies held, ordered by position.
+    pub(crate) waiting: RefCell<VecDeque<(Position, Waiter)>>,
+    /// Connections whose next command needs room in the log.
+    pub(crate) parked: RefCell<Vec<Rc<Conn>>>,
+    /// Requests of other workers in the same state, and whose they are.
+    pub(crate) parked_units: RefCell<VecDeque<(usize, Unit)>>,
+    pub(crate) parked_clients: RefCell<HashSet<u64>>,
+}
+
+/// Buffers that all connections of a worker use in turn.
+pub(crate) struct Scratch {
+    pub(crate) input: Vec<u8>,
+    pub(crate) reply: Reply,
+}
+
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stats: Arc<WorkerStats>,
+    /// By shard number; `None` for those of other workers.
+    pub(crate) locals: Vec<Option<Local>>,
+    pub(crate) conns: RefCell<Slab<Rc<Conn>>>,
+    pub(crate) scratch: RefCell<Option<Scratch>>,
+    /// By worker: what this turn has for it.
+    pub(crate) outbox: RefCell<Vec<Vec<Unit>>>,
+    pub(crate) answers: RefCell<Vec<Vec<Answer>>>,
+    pub(crate) committer: RefCell<Option<Waker>>,
+    pub(crate) kicked: Cell<bool>,
+    pub(crate) stopping: Cell<bool>,
+    clock_base: Cell<(Instant, i64)>,
+    now: Cell<(Instant, i64)>,
+    params_seen: Cell<u64>,
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, shared: Arc<Shared>, config: &ShardConfig) -> Self {
+        let locals = (0..shared.shards)
+            .map(|id| {
+                (shared.owner(id) == index).then(|| {
+                    let status = Arc::clone(&shared.status[id as usize]);
+                    let shard = Shard::new(id, config.clone(), status);
+                    Local {
+                        shard: Rc::new(RefCell::new(shard)),
+                        waiting: RefCell::default(),
+                        parked: RefCell::default(),
+                        parked_units: RefCell::default(),
+                        parked_clients: RefCell::default(),
+                    }
+                })
+            })
+            .collect();
+        let peers = shared.workers;
+        let clock = (Instant::now(), unix_ms());
+        Self {
+            index,
+            stats: Arc::clone(&shared.stats[index]),
+            shared,
+            locals,
+            conns: RefCell::default(),
+            scratch: RefCell::new(None),
+            outbox: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
+            answers: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
+            committer: RefCell::new(None),
+            kicked: Cell::new(false),
+            stopping: Cell::new(false),
+            clock_base: Cell::new(clock),
+            now: Cell::new(clock),
+            params_seen: Cell::new(0),
+        }
+    }
+
+    /// The shard, if it lives here.
+    #[inline]
+    pub(crate) fn local(&self, shard: ShardId) -> Option<&Local> {
+        self.locals.get(shard as usize)?.as_ref()
+    }
+
+    /// The shards that live here.
+    pub(crate) fn locals(&self) -> impl Iterator<Item = (ShardId, &Local)> {
+        self.locals.iter().enumerate().filter_map(|(id, local)| Some((id as ShardId, local.as_ref()?)))
+    }
+
+    /// Reads the clock: once a wake, not once a command.
+    #[inline]
+    pub(crate) fn read_clock(&self) {
+        let now = Instant::now();
+        let (base, base_ms) = self.clock_base.get();
+        let passed = now.saturating_duration_since(base).as_millis() as i64;
+        self.now.set((now, base_ms + passed));
+    }
+
+    /// The clock as last read.
+    #[inline]
+    pub(crate) fn now(&self) -> (Instant, i64) {
+        self.now.get()
+    }
+
+    /// Has the committer run at the end of this turn.
+    #[inline]
+    pub(crate) fn kick(&self) {
+        if !self.kicked.replace(true)
+            && let Some(waker) = &*self.committer.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Holds something until `position` of a local shard is durable.
+    pub(crate) fn wait(&self, shard: ShardId, position: Position, waiter: Waiter) {
+        let Some(local) = self.local(shard) else { return };
+        let mut waiting = local.waiting.borrow_mut();
+        // Positions come nearly in order: reads of older changes are the exception.
+        let mut at = waiting.len();
+        while at > 0 && waiting.get(at - 1).is_some_and(|(other, _)| *other > position) {
+            at -= 1;
+        }
+        waiting.insert(at, (position, waiter));
+        self.stats.gated.add(1);
+        self.kick();
+    }
+
+    /// Whether a gate is open.
+    #[inline]
+    pub(crate) fn is_open(&self, shard: ShardId, position: Position) -> bool {
+        self.local(shard).is_none_or(|local| local.shard.borrow().durable() >= position)
+    }
+
+    /// Queues a request for the owner of its shard.
+    pub(crate) fn send_unit(&self, unit: Unit) {
+        let owner = self.shared.owner(unit.shard);
+        if let Some(outbox) = self.outbox.borrow_mut().get_mut(owner) {
+            outbox.push(unit);
+        }
+        self.stats.forwarded.add(1);
+        self.kick();
+    }
+
+    /// Queues an answer.
+    pub(crate) fn send_answer(&self, worker: usize, answer: Answer) {
+        if let Some(answers) = self.answers.borrow_mut().get_mut(worker) {
+            answers.push(answer);
+        }
+        self.kick();
+    }
+
+    /// The shared buffers; put back with [`Worker::return_scratch`].
+    pub(crate) fn take_scratch(&self) -> Scratch {
+        self.scratch.borrow_mut().take().unwrap_or_else(|| Scratch {
+            input: Vec::with_capacity(conn::READ_BYTES),
+            reply: Reply::default(),
+        })
+    }
+
+    pub(crate) fn return_scratch(&self, mut scratch: Scratch) {
+        /// A buffer that one huge reply has blown up is not kept.
+        const KEEP_BYTES: usize = 1 << 20;
+        scratch.input.clear();
+        scratch.reply.clear();
+        if scratch.reply.buffer().capacity() > KEEP_BYTES {
+            scratch.reply = Reply::default();
+        }
+        if scratch.input.capacity() <= KEEP_BYTES {
+            *self.scratch.borrow_mut() = Some(scratch);
+        }
+    }
+
+    /// Timers: clock, expiry, figures, idle and stalled clients, changed settings.
+    fn tick(&self, ticks: u64) {
+        self.clock_base.set((Instant::now(), unix_ms()));
+        self.read_clock();
+        let (now, now_ms) = self.now();
+        let revision = self.shared.params.revision.load(Relaxed);
+        let limits = (self.params_seen.replace(revision) != revision)
+            .then(|| self.shared.params.limits.lock().clone());
+        for (_, local) in self.locals() {
+            let mut shard = local.shard.borrow_mut();
+            shard.set_clock(now, now_ms);
+            if let Some(limits) = &limits {
+                shard.set_limits(limits.clone());
+            }
+            // A bounded number of rounds, so that a flood of expiries leaves room for clients.
+            let mut rounds = 0;
+            while shard.expire_due() && rounds < 16 {
+                rounds += 1;
+            }
+            shard.free_some(FREE_BUDGET);
+            shard.publish();
+            if shard.is_pending() {
+                self.kick();
+            }
+        }
+        if ticks.is_multiple_of(20) {
+            self.every_second(now_ms);
+        }
+    }
+
+    fn every_second(&self, now_ms: i64) {
+        let idle_ms = self.shared.params.idle_timeout_s.load(Relaxed) as i64 * 1000;
+        let stall_ms = self.shared.config.output_stall_ms as i64;
+        let conns: Vec<Rc<Conn>> = self.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+        for conn in conns {
+            let idle = idle_ms > 0 && now_ms - conn.info.last_ms.load(Relaxed) > idle_ms;
+            if idle || conn.is_stalled(now_ms, stall_ms) {
+                conn.kill();
+            }
+        }
+    }
+}
+
+/// The worker's side of a shard's life.
+pub(crate) struct ShardHost(pub(crate) Rc<Worker>);
+
+impl Host for ShardHost {
+    fn promoted(&self, _shard: ShardId) {
+        self.0.kick();
+    }
+
+    fn demoted(&self, shard: ShardId) {
+        committer::fail_waiting(&self.0, shard);
+    }
+}
+
+/// Runs a worker until it is told to stop.
+pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message>) {
+    tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
+    let config = &worker.shared.config;
+    for (_, local) in worker.locals() {
+        let host = Rc::new(ShardHost(Rc::clone(&worker)));
+        tokio::task::spawn_local(proxy_shard::keep(
+            Rc::clone(&local.shard),
+            config.shard.clone(),
+            Arc::clone(&config.log),
+            Arc::clone(&config.restorer),
+            host,
+        ));
+    }
+    let ticker = Rc::clone(&worker);
+    tokio::task::spawn_local(async move {
+        let mut interval = tokio::time::interval(TICK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let (mut ticks, mut commands) = (0, 0);
+        loop {
+            interval.tick().await;
+            ticks += 1;
+            ticker.tick(ticks);
+            if ticks % 20 == 0 {
+                let now = ticker.stats.commands.get();
+                ticker.stats.ops_per_s.store(now.wrapping_sub(commands) as i64, Relaxed);
+                commands = now;
+            }
+        }
+    });
+    while let Some(message) = inbox.recv().await {
+        match message {
+            Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
+            Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
+            Message::Kill { token, client } => {
+                if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
+                    conn.kill();
+                }
+            }
+            Message::Stop => break,
+        }
+    }
+    stop(&worker).await;
+}
+
+/// Lets what is on its way to the log arrive, for a while, then closes all connections.
+async fn stop(worker: &Rc<Worker>) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    worker.stopping.set(true);
+    worker.kick();
+    let until = Instant::now() + PATIENCE;
+    let busy = |worker: &Worker| {
+        worker.locals().any(|(_, local)| {
+            let waits = !local.waiting.borrow().is_empty();
+            waits || local.shard.borrow().tail_gate() > 0
+        })
+    };
+    while busy(worker) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        worker.kick();
+    }
+    let conns: Vec<Rc<Conn>> = worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+    for conn in conns {
+        conn.kill();
+    }
+    tokio::task::yield_now().await;
+}
+
+pub(crate) fn unix_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
