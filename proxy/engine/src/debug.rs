@@ -39,7 +39,7 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Result<(), Fail> {
 
 fn unknown(name: &[u8]) -> Fail {
     let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(128)]);
+    text.extend_from_slice(Fail::quotable(name, 128));
     text.extend_from_slice(b"'. Try DEBUG HELP.");
     Fail::owned(text)
 }

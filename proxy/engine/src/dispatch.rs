@@ -49,7 +49,7 @@ pub fn run(handler: Handler, call: &mut Call<'_>) -> bool {
 fn subcommand(row: &'static Row, args: Args<'_>) -> Result<&'static Row, Fail> {
     row.subcommand(args.at(1)).ok_or_else(|| {
         let mut text = b"ERR unknown subcommand '".to_vec();
-        text.extend_from_slice(&args.at(1)[..args.at(1).len().min(128)]);
+        text.extend_from_slice(Fail::quotable(args.at(1), 128));
         text.extend_from_slice(format!("'. Try {} HELP.", row.name.to_ascii_uppercase()).as_bytes());
         Fail::owned(text)
     })
@@ -66,12 +66,12 @@ fn unknown_command(args: Args<'_>) -> Fail {
         }
         let room = QUOTED - quoted.len();
         quoted.push(b'\'');
-        quoted.extend_from_slice(&arg[..arg.len().min(room)]);
+        quoted.extend_from_slice(Fail::quotable(arg, room));
         quoted.extend_from_slice(b"' ");
     }
     let name = args.at(0);
     let mut text = b"ERR unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(QUOTED)]);
+    text.extend_from_slice(Fail::quotable(name, QUOTED));
     text.extend_from_slice(b"', with args beginning with: ");
     text.extend_from_slice(&quoted);
     Fail::owned(text)

@@ -48,6 +48,12 @@ impl Fail {
         Fail(Cow::Owned(text.into()))
     }
 
+    /// What Redis quotes of a client's bytes: up to a NUL, and no more than `max`.
+    pub(crate) fn quotable(bytes: &[u8], max: usize) -> &[u8] {
+        let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+        &bytes[..end.min(max)]
+    }
+
     /// "wrong number of arguments" for a command or `container|subcommand`, in lower case.
     pub fn arity(name: &str) -> Fail {
         Fail::owned(format!("ERR wrong number of arguments for '{name}' command"))

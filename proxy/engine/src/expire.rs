@@ -50,7 +50,7 @@ impl Conditions {
                 out.lt = true;
             } else {
                 let mut text = b"ERR Unsupported option ".to_vec();
-                text.extend_from_slice(call.args.at(at));
+                text.extend_from_slice(Fail::quotable(call.args.at(at), usize::MAX));
                 return Err(Fail::owned(text));
             }
         }

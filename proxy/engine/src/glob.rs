@@ -1,8 +1,12 @@
 //! Redis's glob patterns (KEYS, SCAN MATCH): `*`, `?`, `[abc]`, `[^a-z]`, `\x`. Steps back only to the last
 //! star, so the time is bounded by pattern times text, whatever the pattern.
 
-/// Whether the whole `text` matches `pattern`.
+/// Whether the whole `text` matches `pattern`. As in Redis, no star matches an empty text; commands that
+/// take a lone `*` as "everything" say so themselves.
 pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on when what follows the last star does not fit: behind the star, one byte later.
     let mut retry: Option<(usize, usize)> = None;
@@ -79,7 +83,7 @@ mod tests {
     #[test]
     fn each_element() {
         for (pattern, text) in [
-            ("*", ""),
+            ("*", "a"),
             ("*", "abc"),
             ("a?c", "abc"),
             ("a*c*e", "abcde"),
@@ -93,9 +97,16 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in
-            [("", "a"), ("a", ""), ("?", ""), ("a?c", "ac"), ("[^a]", "a"), ("\\*", "a"), ("a*b", "ac")]
-        {
+        for (pattern, text) in [
+            ("", "a"),
+            ("a", ""),
+            ("?", ""),
+            ("**", ""),
+            ("a?c", "ac"),
+            ("[^a]", "a"),
+            ("\\*", "a"),
+            ("a*b", "ac"),
+        ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }

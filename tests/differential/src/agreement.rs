@@ -1,0 +1,123 @@
+//! When two replies to one request count as equal, and a run of many requests against two targets.
+//!
+//! Equal means the same bytes, but for what no server promises: the order of members and keys, what is
+//! drawn at random, and the few milliseconds that pass between the two servers.
+
+use std::io;
+
+use crate::families::collections::Command;
+use crate::frame::Frame;
+use crate::target::Target;
+
+/// How far two clocks may be apart, in the unit of the reply.
+const CLOCK_SLACK: i64 = 2000;
+
+/// A request as people read it.
+pub fn show(command: &Command) -> String {
+    command.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect::<Vec<_>>().join(" ")
+}
+
+fn name(command: &Command) -> String {
+    command.first().map(|name| String::from_utf8_lossy(name).to_ascii_uppercase()).unwrap_or_default()
+}
+
+/// Whether two replies to `command` are equal.
+pub fn agree(command: &Command, a: &Frame, b: &Frame) -> bool {
+    a == b
+        || match name(command).as_str() {
+            "SRANDMEMBER" | "HRANDFIELD" | "ZRANDMEMBER" | "RANDOMKEY" => a.shape() == b.shape(),
+            "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HVALS" | "KEYS" | "SPOP" => {
+                a.sorted(false) == b.sorted(false)
+            }
+            "HGETALL" => a.sorted(true) == b.sorted(true),
+            "SSCAN" | "SCAN" => scans_agree(a, b, false),
+            "HSCAN" | "ZSCAN" => scans_agree(a, b, true),
+            "OBJECT" => string_forms_agree(a, b),
+            "TTL" | "PTTL" | "EXPIRETIME" | "PEXPIRETIME" => times_agree(a, b),
+            _ => false,
+        }
+}
+
+/// The same cursor and the same elements in any order.
+fn scans_agree(a: &Frame, b: &Frame, paired: bool) -> bool {
+    match (a.parts(), b.parts()) {
+        ([cursor_a, a], [cursor_b, b]) => cursor_a == cursor_b && a.sorted(paired) == b.sorted(paired),
+        _ => false,
+    }
+}
+
+/// Which inner form a string has depends in Redis on the command that wrote it last (APPEND leaves a raw
+/// string even of digits); ours depends on the value alone. Reference counts follow the form.
+fn string_forms_agree(a: &Frame, b: &Frame) -> bool {
+    let is_form = |frame: &Frame| matches!(frame.text().as_str(), "int" | "embstr" | "raw");
+    is_form(a) && is_form(b) || a.integer().is_some() && b.integer().is_some()
+}
+
+/// Both are times (or both are the same -1 or -2) and near each other.
+fn times_agree(a: &Frame, b: &Frame) -> bool {
+    match (a.integer(), b.integer()) {
+        (Some(a), Some(b)) => a >= 0 && b >= 0 && (a - b).abs() <= CLOCK_SLACK,
+        _ => false,
+    }
+}
+
+/// A request that was answered differently, with both answers.
+pub struct Difference {
+    pub number: usize,
+    pub command: Command,
+    pub expected: Frame,
+    pub got: Frame,
+}
+
+impl std::fmt::Debug for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { number, command, expected, got } = self;
+        write!(f, "#{number} {}\n  expected {expected:?}\n  got      {got:?}", show(command))
+    }
+}
+
+/// Sends `count` requests to both and returns where they differ, `max` differences at most.
+///
+/// SPOP draws at random: the tested side draws, and the oracle is made to remove the same members.
+pub fn compare(
+    oracle: &mut dyn Target,
+    tested: &mut dyn Target,
+    mut next: impl FnMut() -> Command,
+    count: usize,
+    max: usize,
+) -> io::Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for number in 0..count {
+        let command = next();
+        let got = tested.run(&command)?;
+        let drawn = (name(&command) == "SPOP").then(|| drawn_members(&got)).unwrap_or_default();
+        let (expected, same) = if drawn.is_empty() {
+            let expected = oracle.run(&command)?;
+            let same = agree(&command, &expected, &got);
+            (expected, same)
+        } else {
+            let removal = [vec![b"SREM".to_vec(), command[1].clone()], drawn].concat();
+            let removed = oracle.run(&removal)?;
+            let same = removed.integer() == Some(removal.len() as i64 - 2);
+            (removed, same)
+        };
+        if !same {
+            differences.push(Difference { number, command, expected, got });
+            if differences.len() >= max {
+                break;
+            }
+        }
+    }
+    Ok(differences)
+}
+
+fn drawn_members(reply: &Frame) -> Vec<Vec<u8>> {
+    let bulk = |frame: &Frame| match frame {
+        Frame::Bulk(bytes) => Some(bytes.clone()),
+        _ => None,
+    };
+    match reply {
+        Frame::Many(_, parts) => parts.iter().filter_map(bulk).collect(),
+        one => bulk(one).into_iter().collect(),
+    }
+}

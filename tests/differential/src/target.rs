@@ -1,0 +1,74 @@
+//! What requests are sent to: a server's address, or the engine in this very process.
+
+use std::io::{self, BufReader, Write};
+use std::net::TcpStream;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proxy_engine::testing::TestDb;
+
+use crate::families::collections::Command;
+use crate::frame::Frame;
+
+/// Something that answers requests as Redis does.
+pub trait Target {
+    /// Sends a request and waits for its reply.
+    fn run(&mut self, command: &Command) -> io::Result<Frame>;
+
+    /// Sends a line of words separated by single spaces.
+    fn line(&mut self, line: &str) -> io::Result<Frame> {
+        self.run(&line.split(' ').map(|word| word.as_bytes().to_vec()).collect())
+    }
+}
+
+/// One connection to a server.
+pub struct Server {
+    stream: BufReader<TcpStream>,
+}
+
+impl Server {
+    /// Connects to 127.0.0.1 and chooses the protocol (2 or 3). Replies are waited for 30 s at most.
+    pub fn connect(port: u16, protocol: u8) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        let mut server = Self { stream: BufReader::new(stream) };
+        server.line(&format!("HELLO {protocol}"))?;
+        Ok(server)
+    }
+}
+
+impl Target for Server {
+    fn run(&mut self, command: &Command) -> io::Result<Frame> {
+        let mut request = format!("*{}\r\n", command.len()).into_bytes();
+        for arg in command {
+            request.extend(format!("${}\r\n", arg.len()).into_bytes());
+            request.extend(arg);
+            request.extend(b"\r\n");
+        }
+        self.stream.get_mut().write_all(&request)?;
+        Frame::read(&mut self.stream)
+    }
+}
+
+/// The engine in this process, with the real clock; its replica replays every effect.
+pub struct Engine {
+    pub db: TestDb,
+}
+
+impl Engine {
+    /// An empty engine that answers in protocol 2 or 3.
+    pub fn new(protocol: u8) -> Self {
+        Self { db: if protocol == 3 { TestDb::new().resp3() } else { TestDb::new() } }
+    }
+}
+
+impl Target for Engine {
+    fn run(&mut self, command: &Command) -> io::Result<Frame> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+        self.db.now_ms = now.as_millis() as i64;
+        let reply = self.db.run(command);
+        let mut rest = reply.as_slice();
+        let frame = Frame::read(&mut rest)?;
+        if rest.is_empty() { Ok(frame) } else { Err(io::Error::other("bytes behind the reply")) }
+    }
+}
