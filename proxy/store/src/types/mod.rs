@@ -27,3 +27,6 @@ pub use zset::{LexBound, ScoreBound, ZSet, ZSetRange};
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod oracle_tests;
