@@ -25,7 +25,7 @@ pub(crate) fn hmset(call: &mut Call<'_>) -> Result<(), Fail> {
 /// Sets all pairs from argument 2 on; returns how many fields are new.
 fn set_fields(call: &mut Call<'_>, name: &str) -> Result<usize, Fail> {
     let args = call.args;
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(Fail::arity(name));
     }
     let key = call.key(1);

@@ -199,7 +199,9 @@ pub(crate) fn lrem(call: &mut Call<'_>) -> Result<(), Fail> {
         let mut indexes: Vec<usize> =
             matches(list.iter_rev(), element).map(|back| last - 1 - back).take(most).collect();
         indexes.reverse();
-        indexes.into_iter().for_each(|index| fx.index(index));
+        for index in indexes {
+            fx.index(index);
+        }
     } else {
         matches(list.iter(), element).take(most).for_each(|index| fx.index(index));
     }
@@ -280,7 +282,9 @@ pub(crate) fn lpos(call: &mut Call<'_>) -> Result<(), Fail> {
     };
     if search.count.is_some() {
         call.out.array(found.len());
-        found.into_iter().for_each(|index| call.out.integer(index as i64));
+        for index in found {
+            call.out.integer(index as i64);
+        }
     } else {
         match found.first() {
             Some(index) => call.out.integer(*index as i64),

@@ -252,7 +252,7 @@ fn difference<'a>(sets: &[Option<&'a Set>]) -> Vec<Member<'a>> {
 }
 
 /// The result's members, distinct.
-fn combine<'a>(algebra: Algebra, sets: Vec<Option<&'a Set>>) -> Vec<Member<'a>> {
+fn combine(algebra: Algebra, sets: Vec<Option<&Set>>) -> Vec<Member<'_>> {
     let mut members = match algebra {
         Algebra::Intersection => {
             let mut members = Vec::new();
@@ -278,7 +278,9 @@ fn answer(call: &mut Call<'_>, algebra: Algebra) -> Result<(), Fail> {
     let sets = sets(call, 1, call.args.len())?;
     let members = combine(algebra, sets);
     call.out.set(members.len());
-    members.into_iter().for_each(|member| call.bulk_elem(member.elem()));
+    for member in members {
+        call.bulk_elem(member.elem());
+    }
     Ok(())
 }
 
@@ -291,7 +293,9 @@ fn store(call: &mut Call<'_>, algebra: Algebra) -> Result<(), Fail> {
         call.fx.delete(key, handle, Reason::Command);
     }
     let mut fx = call.fx.set_add(key, None);
-    members.iter().for_each(|member| fx.item(&member.elem().to_cow()));
+    for member in &members {
+        fx.item(&member.elem().to_cow());
+    }
     drop(fx);
     call.out.integer(members.len() as i64);
     Ok(())
@@ -366,6 +370,8 @@ pub(crate) fn sscan(call: &mut Call<'_>) -> Result<(), Fail> {
         }
     });
     scan_header(call, next, found.len());
-    found.into_iter().for_each(|member| call.bulk_elem(member));
+    for member in found {
+        call.bulk_elem(member);
+    }
     Ok(())
 }

@@ -53,7 +53,7 @@ impl Options {
 
     /// Checks that options fit each other and the number of arguments behind them.
     fn check(self, rest: usize) -> Result<(), Fail> {
-        if rest == 0 || rest % 2 != 0 {
+        if rest == 0 || !rest.is_multiple_of(2) {
             return Err(Fail::SYNTAX);
         }
         if self.only_new && self.only_known {

@@ -243,7 +243,9 @@ fn answer(call: &mut Call<'_>, operation: Operation, name: &str) -> Result<(), F
     let mut members = request.combine(operation);
     members.sort_unstable_by(order);
     members_header(call, members.len(), with_scores);
-    members.into_iter().for_each(|(name, score)| member(call, name.elem(), score, with_scores));
+    for (name, score) in members {
+        member(call, name.elem(), score, with_scores);
+    }
     Ok(())
 }
 
@@ -258,7 +260,9 @@ fn store(call: &mut Call<'_>, operation: Operation, name: &str) -> Result<(), Fa
         call.fx.delete(key, handle, Reason::Command);
     }
     let mut fx = call.fx.zset_add(key, None);
-    members.iter().for_each(|(name, score)| fx.item(&name.elem().to_cow(), stored(*score)));
+    for (name, score) in &members {
+        fx.item(&name.elem().to_cow(), stored(*score));
+    }
     drop(fx);
     call.out.integer(members.len() as i64);
     Ok(())
