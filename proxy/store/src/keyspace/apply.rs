@@ -38,11 +38,11 @@ impl Keyspace {
                 }
             }
             Effect::SetString { value, expire, .. } => {
-                self.set_string(&target, string(value), *expire, position)
+                self.set_string(&target, string(value), *expire, position);
             }
             Effect::AppendString { tail, .. } => self.append(&target, tail, position),
             Effect::SetRange { offset, bytes, .. } => {
-                self.write_at(&target, *offset as usize, bytes, position)
+                self.write_at(&target, *offset as usize, bytes, position);
             }
             Effect::ExpireAt { at_ms, .. } => self.expire_at(&target, *at_ms, position),
             Effect::Persist { .. } => self.persist(&target, position),

@@ -182,7 +182,9 @@ impl Model {
             }
         }
         let effects: Vec<_> = decode(&body).map(|effect| effect.unwrap().0).collect();
-        effects.iter().for_each(|effect| self.apply(effect));
+        for effect in &effects {
+            self.apply(effect);
+        }
     }
 
     fn compare(&self) {
@@ -317,7 +319,9 @@ fn scan_misses_nothing() {
         (0..size).for_each(|number| set(&mut ks, &name(number), b"v", 1));
         let (mut seen, mut cursor, mut extra, mut calls) = (BTreeSet::new(), 0, size, 0);
         loop {
-            cursor = ks.scan(0, cursor, 10, &mut |entry| drop(seen.insert(entry.key().to_vec())));
+            cursor = ks.scan(0, cursor, 10, &mut |entry| {
+                seen.insert(entry.key().to_vec());
+            });
             assert!(cursor < 1 << 53);
             calls += 1;
             if cursor == 0 {
@@ -383,7 +387,7 @@ fn due_finds_every_key_in_time() {
         }
         let mut overdue = 0;
         ks.for_each(0, &mut |entry| {
-            overdue += usize::from(entry.expire_at().is_some_and(|at| at < now - 1300))
+            overdue += usize::from(entry.expire_at().is_some_and(|at| at < now - 1300));
         });
         assert_eq!(overdue, 0, "at {now}");
         now += 101;

@@ -43,6 +43,8 @@ impl Hint {
 /// Hints of one cell, in chunks so that a full cell never copies what it has.
 #[derive(Default)]
 struct Cell {
+    // Boxed so that growth copies addresses, not hints.
+    #[allow(clippy::vec_box)]
     chunks: Vec<Box<[u64; CHUNK]>>,
     /// Used places of the last chunk.
     last: usize,

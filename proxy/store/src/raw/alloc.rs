@@ -14,7 +14,7 @@ pub(super) const LINE: usize = 64;
 fn layout(bytes: usize, align: usize) -> Layout {
     match Layout::from_size_align(size_class(bytes), align) {
         Ok(layout) => layout,
-        Err(_) => panic!("allocation of {bytes} bytes"),
+        Err(error) => panic!("allocation of {bytes} bytes: {error}"),
     }
 }
 

@@ -622,7 +622,7 @@ unsafe impl Node for EntryBox {
         EntryMut { block, borrows: PhantomData }
     }
 
-    fn key<'a>(view: Self::Ref<'a>) -> &'a [u8] {
+    fn key(view: Self::Ref<'_>) -> &[u8] {
         view.key()
     }
 }

@@ -1,12 +1,9 @@
-//! A member of a large collection: key and value bytes in one allocation, at a thin pointer.
+//! A small node for the table's tests: key and value bytes in one allocation, at a thin pointer.
 //!
-//! Layout: key length, value length (each one byte, or 255 and four more), key, value. A hash keeps field and value
-//! in it, a set an empty value, a sorted set the score's eight bytes.
+//! Layout: key length, value length (each one byte, or 255 and four more), key, value.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-
-use crate::memory::size_class;
 
 use super::alloc::{allocate, free};
 use super::table::Node;
@@ -100,7 +97,7 @@ unsafe fn shape(block: NonNull<u8>) -> Shape {
 impl Member {
     /// A member with copies of `key` and `value`, each shorter than 4 GiB.
     pub(crate) fn new(key: &[u8], value: &[u8]) -> Self {
-        assert!(key.len() <= u32::MAX as usize && value.len() <= u32::MAX as usize);
+        assert!(u32::try_from(key.len()).is_ok() && u32::try_from(value.len()).is_ok());
         let shape = Shape::of(key, value);
         let block = allocate(shape.bytes(), 1);
         // SAFETY: the block holds `shape.bytes()`, which is the lengths, the key and the value.
@@ -145,12 +142,6 @@ impl<'a> MemberRef<'a> {
             let shape = shape(self.block);
             std::slice::from_raw_parts(self.block.as_ptr().add(shape.start + shape.key), shape.value)
         }
-    }
-
-    /// Bytes that the member's allocation takes.
-    pub(crate) fn memory_bytes(self) -> usize {
-        // SAFETY: the block is a member's.
-        size_class(unsafe { shape(self.block) }.bytes())
     }
 }
 
@@ -198,7 +189,7 @@ unsafe impl Node for Member {
         MemberMut { block, borrows: PhantomData }
     }
 
-    fn key<'a>(view: Self::Ref<'a>) -> &'a [u8] {
+    fn key(view: Self::Ref<'_>) -> &[u8] {
         view.key()
     }
 }

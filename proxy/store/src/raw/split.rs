@@ -50,7 +50,7 @@ impl<N: Node> Table<N> {
             Form::Tiny(_) if count <= 1 => self.become_single(bytes),
             Form::Buckets(1) if count <= 3 => self.become_tiny(4, bytes),
             Form::Buckets(buckets) if buckets > 1 && count * 2 <= (buckets - 1) * 11 => {
-                self.merge(hasher, bytes)
+                self.merge(hasher, bytes);
             }
             _ => {}
         }

@@ -52,7 +52,7 @@ pub(crate) unsafe trait Node: Sized + 'static {
     /// `block` came from `into_block`; nothing else uses it during `'a`.
     unsafe fn view_mut<'a>(block: NonNull<u8>) -> Self::Mut<'a>;
     /// The key's bytes.
-    fn key<'a>(view: Self::Ref<'a>) -> &'a [u8];
+    fn key(view: Self::Ref<'_>) -> &[u8];
 }
 
 /// Where a node was seen: a checked number, so that a stale place finds another node or none, never a wrong address.

@@ -65,7 +65,7 @@ impl Model {
 fn key(number: u32) -> Vec<u8> {
     let mut key = format!("key:{number}").into_bytes();
     // Some keys and values need long lengths.
-    if number % 97 == 0 {
+    if number.is_multiple_of(97) {
         key.resize(300, b'x');
     }
     key
@@ -76,7 +76,7 @@ fn run(hasher: Hasher, keys: u32, steps: usize, seed: u64) {
     let mut model = Model::new(hasher);
     for step in 0..steps {
         // Waves: mostly inserts, then mostly removals.
-        let growing = (step / (keys as usize)) % 2 == 0;
+        let growing = (step / (keys as usize)).is_multiple_of(2);
         let key = key(rng.random_range(0..keys));
         if rng.random_bool(if growing { 0.8 } else { 0.15 }) {
             model.set(&key, &vec![b'v'; rng.random_range(0..if step % 50 == 0 { 400 } else { 20 })]);
@@ -89,7 +89,9 @@ fn run(hasher: Hasher, keys: u32, steps: usize, seed: u64) {
     }
     model.compare();
     let all: Vec<_> = model.map.keys().cloned().collect();
-    all.iter().for_each(|key| model.remove(key));
+    for key in &all {
+        model.remove(key);
+    }
     model.compare();
     assert_eq!(model.bytes, 0, "array bytes all given back");
     assert_eq!(model.table.form(), Form::Single);
