@@ -16,6 +16,7 @@ mod error;
 pub mod memory;
 mod progress;
 mod service;
+pub mod tcp;
 mod window;
 pub mod wire;
 

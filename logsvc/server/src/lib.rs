@@ -15,8 +15,10 @@ pub mod metric_names;
 mod outcome;
 mod replica;
 mod storage;
+mod tcp;
 
 pub use embedded::{EmbeddedConfig, EmbeddedHandle, EmbeddedLog};
 pub use error::StartError;
 pub use replica::Timing;
 pub use storage::StorageConfig;
+pub use tcp::{PeerConfig, ServerConfig, ServerHandle, serve};

@@ -14,6 +14,8 @@ fn config(dir: &Path, shards: u32) -> EmbeddedConfig {
 }
 
 fn start(dir: &Path, shards: u32) -> (Arc<dyn LogService>, EmbeddedHandle) {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
     EmbeddedLog::start(config(dir, shards)).unwrap()
 }
 
@@ -42,6 +44,9 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 /// All replicas of a shard vote, answer and have everything.
 async fn whole(log: &Arc<dyn LogService>, shard: u32) -> bool {
     let Ok(found) = log.describe(shard).await else { return false };
+    if std::env::var("SHOW").is_ok() {
+        println!("{found:?}");
+    }
     let well = |state| matches!(state, ReplicaState::Leader | ReplicaState::Follower);
     found.replicas.len() == 3 && found.replicas.iter().all(|replica| well(replica.state) && replica.lag == 0)
 }

@@ -158,32 +158,22 @@ impl Welcome {
 pub struct Standing {
     /// The cluster; 0 while it has none.
     pub cluster: u64,
-    /// The replica's id; 0 while fresh.
-    pub replica: u64,
+    /// How far it is: 0 its disk is empty, 1 forming, 2 founding, 3 member.
+    pub stage: u8,
     /// Its availability zone.
     pub az: String,
-    /// Members of the cluster that it knows: (id, az).
-    pub members: Vec<(u64, String)>,
 }
 
 impl Standing {
     /// Writes the fields.
     pub fn encode(&self, out: &mut Writer) {
-        out.u64(self.cluster).u64(self.replica).text(&self.az).u32(self.members.len() as u32);
-        for (id, az) in &self.members {
-            out.u64(*id).text(az);
-        }
+        out.u64(self.cluster).u8(self.stage).text(&self.az);
     }
 
     /// Reads the fields.
     pub fn decode(body: Bytes) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
-        let standing = Self {
-            cluster: reader.u64()?,
-            replica: reader.u64()?,
-            az: reader.text()?,
-            members: reader.list(12, |item| Ok((item.u64()?, item.text()?)))?,
-        };
+        let standing = Self { cluster: reader.u64()?, stage: reader.u8()?, az: reader.text()? };
         reader.end()?;
         Ok(standing)
     }

@@ -5,10 +5,12 @@
 //! trusts nothing: every length is checked against the bytes that are there before anything is allocated from it.
 
 mod codec;
+mod connection;
 mod frame;
 mod message;
 
 pub use codec::{Reader, WireError, Writer};
+pub use connection::{FrameReader, write_frames};
 pub use frame::{Frame, FrameDecoder, MAX_FRAME_BYTES, encode_frame};
 pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
 

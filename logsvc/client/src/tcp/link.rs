@@ -1,0 +1,166 @@
+//! A connection to one log replica: kept open, its answers handed to whoever waits for them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+use super::Shared;
+use crate::wire::{
+    Answer, Frame, FrameReader, Hello, MAX_FRAME_BYTES, Request, Role, Welcome, encode_frame, kind,
+    write_frames,
+};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+const HANDSHAKE_BYTES: usize = 64 << 10;
+
+/// Why a call over a link brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkError {
+    /// Not connected: the request never left.
+    NotSent,
+    /// The connection broke: the request may have been carried out.
+    Broken,
+}
+
+/// One replica's connection.
+pub struct Link {
+    /// The replica's zone.
+    pub az: String,
+    address: String,
+    number: usize,
+    up: AtomicBool,
+    next_request: AtomicU64,
+    queue: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+}
+
+impl Link {
+    /// A link that isn't connected yet.
+    pub fn new(number: usize, az: String, address: String) -> Self {
+        Self {
+            az,
+            address,
+            number,
+            up: AtomicBool::new(false),
+            next_request: AtomicU64::new(1),
+            queue: Mutex::new(None),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// True while connected.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// Sends a request that is answered cumulatively (appends). False if not connected.
+    pub fn send(&self, request: &Request) -> bool {
+        self.send_frame(request, 0)
+    }
+
+    fn send_frame(&self, request: &Request, id: u64) -> bool {
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, request.kind(), id, |out| request.encode(out));
+        self.queue.lock().as_ref().is_some_and(|queue| queue.send(bytes).is_ok())
+    }
+
+    /// Sends a request and waits for its answer, without a limit of its own.
+    pub async fn call(&self, request: &Request) -> Result<Answer, LinkError> {
+        let id = self.next_request.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.waiting.lock().insert(id, sender);
+        // Removed even when the caller gives up waiting.
+        let _entry = Entry { link: self, id };
+        if !self.send_frame(request, id) {
+            return Err(LinkError::NotSent);
+        }
+        answer.await.map_err(|_| LinkError::Broken)
+    }
+
+    /// Keeps the connection open until the client is gone.
+    pub(super) async fn run(self: Arc<Self>, shared: std::sync::Weak<Shared>) {
+        while shared.strong_count() > 0 {
+            if let Some(mut reader) = self.connect().await {
+                self.read(&mut reader, &shared).await;
+                self.up.store(false, Ordering::Release);
+                *self.queue.lock() = None;
+                self.waiting.lock().clear();
+                if let Some(shared) = shared.upgrade() {
+                    shared.link_broke(self.number);
+                }
+            }
+            sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    async fn connect(&self) -> Option<FrameReader> {
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await.ok()?.ok()?;
+        stream.set_nodelay(true).ok()?;
+        let (read, write) = stream.into_split();
+        let (queue, frames) = mpsc::unbounded_channel();
+        tokio::spawn(write_frames(write, frames));
+        let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: String::new() };
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
+        queue.send(bytes).ok()?;
+        let mut reader = FrameReader::new(read, HANDSHAKE_BYTES);
+        let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.ok()?.ok()??;
+        if frame.kind != kind::WELCOME {
+            tracing::warn!(address = self.address, "the log replica refused the handshake");
+            return None;
+        }
+        Welcome::decode(frame.body).ok()?;
+        reader.set_limit(MAX_FRAME_BYTES);
+        *self.queue.lock() = Some(queue);
+        self.up.store(true, Ordering::Release);
+        Some(reader)
+    }
+
+    async fn read(&self, reader: &mut FrameReader, shared: &std::sync::Weak<Shared>) {
+        loop {
+            let frame = tokio::select! {
+                frame = reader.next() => frame,
+                () = gone(shared) => return,
+            };
+            let Ok(Some(Frame { kind, request, body })) = frame else { return };
+            let answer = match Answer::decode(kind, body) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::warn!(address = self.address, %error, "a log replica sent what isn't an answer");
+                    return;
+                }
+            };
+            if request == 0 {
+                let Some(shared) = shared.upgrade() else { return };
+                shared.progress(self.number, answer);
+            } else if let Some(waiting) = self.waiting.lock().remove(&request) {
+                let _ = waiting.send(answer);
+            }
+        }
+    }
+}
+
+/// Ends when the client was dropped.
+async fn gone(shared: &std::sync::Weak<Shared>) {
+    while shared.strong_count() > 0 {
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+struct Entry<'a> {
+    link: &'a Link,
+    id: u64,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.link.waiting.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,170 @@
+//! The log over TCP: connections to all replicas, requests to the leader (found by asking), reads from the replica in the same zone.
+//!
+//! All connections live on one thread of their own, so that appenders and callers may be on any runtime, or none.
+
+mod link;
+mod service;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use logsvc_api::ShardId;
+use parking_lot::Mutex;
+
+use crate::wire::{Answer, Request};
+use crate::{AppendWindow, LogError, LogService};
+use link::Link;
+
+/// Pause between the keeper's rounds, and before asking for the leader again.
+const ROUND: Duration = Duration::from_millis(10);
+
+/// Where a replica listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its availability zone.
+    pub az: String,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// Settings of a client.
+#[derive(Debug, Clone)]
+pub struct TcpConfig {
+    /// All replicas.
+    pub endpoints: Vec<Endpoint>,
+    /// The zone that this process is in: its replica is read from.
+    pub az: String,
+    /// An append or change that isn't answered within this time ends as `Uncertain`; other calls as `Unavailable`.
+    pub deadline: Duration,
+}
+
+/// Connects to a log in other processes.
+#[derive(Debug)]
+pub struct TcpLog;
+
+impl TcpLog {
+    /// A client; connections are made in the background and kept.
+    ///
+    /// # Errors
+    /// `Unavailable` when no thread can be started, `Refused` without endpoints.
+    pub fn connect(config: TcpConfig) -> Result<Arc<dyn LogService>, LogError> {
+        if config.endpoints.is_empty() {
+            return Err(LogError::Refused("no endpoints of the log are configured".into()));
+        }
+        let links = (0..).zip(&config.endpoints);
+        let links = links.map(|(n, at)| Arc::new(Link::new(n, at.az.clone(), at.address.clone()))).collect();
+        let shared = Arc::new(Shared { config, links, leaders: Mutex::default(), windows: Mutex::default() });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let weak = Arc::downgrade(&shared);
+        let links = shared.links.clone();
+        let thread = std::thread::Builder::new().name("log-client".into());
+        let run = move || {
+            runtime.block_on(async {
+                for link in links {
+                    tokio::spawn(link.run(weak.clone()));
+                }
+                keep(&weak).await;
+            });
+        };
+        thread.spawn(run).map_err(|error| LogError::Unavailable(error.to_string()))?;
+        Ok(Arc::new(service::Client(shared)))
+    }
+}
+
+/// What calls, appenders and links share.
+pub(crate) struct Shared {
+    config: TcpConfig,
+    links: Vec<Arc<Link>>,
+    /// Which link leads to a group's leader, as far as known.
+    leaders: Mutex<HashMap<ShardId, usize>>,
+    windows: Mutex<Vec<Weak<AppendWindow>>>,
+}
+
+impl Shared {
+    fn leader(&self, group: ShardId) -> &Arc<Link> {
+        let number = self.leaders.lock().get(&group).copied().unwrap_or(0);
+        // `connect` refuses to be without links, and a number is always that of a link.
+        &self.links[number.min(self.links.len() - 1)]
+    }
+
+    /// The link didn't lead to the leader: try the one that was named, or the next.
+    fn not_leader(&self, group: ShardId, link: usize, named: Option<&str>) {
+        let named = named.and_then(|az| self.links.iter().position(|link| link.az == az));
+        let next = named.unwrap_or((link + 1) % self.links.len().max(1));
+        let mut leaders = self.leaders.lock();
+        if leaders.get(&group).copied().unwrap_or(0) == link {
+            leaders.insert(group, next);
+        }
+    }
+
+    fn windows(&self) -> Vec<Arc<AppendWindow>> {
+        let mut windows = self.windows.lock();
+        windows.retain(|window| window.strong_count() > 0);
+        windows.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Blocks on the way over a broken connection have to be sent again.
+    pub(crate) fn link_broke(&self, link: usize) {
+        for window in self.windows() {
+            if self.leaders.lock().get(&window.shard()).copied().unwrap_or(0) == link {
+                window.interrupt();
+                self.not_leader(window.shard(), link, None);
+            }
+        }
+    }
+
+    /// A cumulative answer to appends.
+    pub(crate) fn progress(&self, link: usize, answer: Answer) {
+        let (shard, epoch) = match &answer {
+            Answer::Progress { shard, epoch, .. }
+            | Answer::Error { shard, epoch, .. }
+            | Answer::NotLeader { shard, epoch, .. } => (*shard, *epoch),
+            _ => return,
+        };
+        if let Answer::NotLeader { leader, .. } = &answer {
+            self.not_leader(shard, link, leader.as_deref());
+        }
+        let concerned = |window: &Arc<AppendWindow>| window.shard() == shard && window.epoch() == epoch;
+        for window in self.windows().into_iter().filter(concerned) {
+            match &answer {
+                Answer::Progress { position, .. } => window.acknowledge(*position),
+                Answer::Error { error, .. } => window.refuse(error.clone()),
+                _ => window.interrupt(),
+            }
+        }
+    }
+
+    /// Sends a block towards the leader; false if there is no connection.
+    fn send_append(&self, window: &AppendWindow, block: bytes::Bytes) -> bool {
+        let request = Request::Append { shard: window.shard(), epoch: window.epoch(), block };
+        self.leader(window.shard()).send(&request)
+    }
+
+    fn help(&self, window: &AppendWindow) {
+        if !window.check_deadline(self.config.deadline) || !window.is_interrupted() {
+            return;
+        }
+        let link = self.leaders.lock().get(&window.shard()).copied().unwrap_or(0);
+        if !self.links.get(link).is_some_and(|link| link.is_up()) {
+            return self.not_leader(window.shard(), link, None);
+        }
+        let mut sent = true;
+        window.resend(|block| sent &= self.send_append(window, block));
+        if !sent {
+            window.interrupt();
+        }
+    }
+}
+
+/// Sends interrupted appends again and ends those that take too long, until the client is gone.
+async fn keep(shared: &Weak<Shared>) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        let Some(shared) = shared.upgrade() else { return };
+        for window in shared.windows() {
+            shared.help(&window);
+        }
+    }
+}

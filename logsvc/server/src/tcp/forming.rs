@@ -1,0 +1,152 @@
+//! Starting a replica in a process of its own: whether it forms a cluster with the others, goes on, comes back as a newcomer, or waits.
+//!
+//! A disk goes through the stages empty (0), forming (1), founding (2), member (3), and takes a step only when all others have come
+//! far enough: forming when all others are empty or forming; founding when all others are forming at least. So whoever meets a
+//! founding member while its own disk is empty knows that its disk was there before and is wiped.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use logsvc_client::wire::{Hello, Standing};
+use logsvc_raft::NodeNumber;
+use parking_lot::Mutex;
+
+use super::peers::probe;
+use crate::StartError;
+use crate::identity::{Identity, Stage};
+use crate::replica::Birth;
+
+const PAUSE: Duration = Duration::from_millis(200);
+/// Rounds between two log lines about waiting.
+const QUIET_ROUNDS: u32 = 25;
+
+/// What the decision is made from.
+pub struct Forming {
+    pub dir: PathBuf,
+    pub number: NodeNumber,
+    pub az: String,
+    pub shards: u32,
+    pub peers: HashMap<NodeNumber, String>,
+    pub hello: Hello,
+    pub auto_replace: bool,
+    /// What this process answers to probes meanwhile.
+    pub standing: Arc<Mutex<Standing>>,
+}
+
+/// What the disk says now, and what the others made of it.
+enum Step {
+    Write(Stage, u64),
+    Go(Birth),
+    Wait(&'static str),
+}
+
+impl Forming {
+    /// Returns once it is clear how to start; the identity is written by then.
+    pub async fn decide(&self) -> Result<(Identity, Birth), StartError> {
+        let mut rounds = 0;
+        loop {
+            let found = self.read()?;
+            let others = self.ask().await;
+            match self.step(found.as_ref(), &others) {
+                Step::Go(birth) => {
+                    if let Some(identity) = found {
+                        return Ok((identity, birth));
+                    }
+                }
+                Step::Write(stage, cluster) => self.write(stage, cluster)?,
+                Step::Wait(why) => {
+                    if rounds % QUIET_ROUNDS == 0 {
+                        tracing::warn!(az = self.az, why, "not serving yet");
+                    }
+                    rounds += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn step(&self, found: Option<&Identity>, others: &[Option<Standing>]) -> Step {
+        let formed: Vec<&Standing> = others.iter().flatten().filter(|other| other.stage >= 2).collect();
+        let all =
+            |least: u8| others.iter().all(|other| other.as_ref().is_some_and(|other| other.stage >= least));
+        match found.map(|identity| identity.stage) {
+            Some(Stage::Member) => Step::Go(Birth::Joining),
+            Some(Stage::Founding) => Step::Go(Birth::Founding),
+            Some(Stage::Forming) if all(1) => {
+                Step::Write(Stage::Founding, found.map_or(0, |identity| identity.cluster))
+            }
+            Some(Stage::Forming) => Step::Wait("waiting for the other replicas to form the cluster with"),
+            None if !formed.is_empty() => self.wiped(&formed, others.len() + 1),
+            None if all(0) => {
+                // One draws the cluster's number; the others take it over.
+                let drawn = others.iter().flatten().map(|other| other.cluster).find(|cluster| *cluster != 0);
+                match drawn {
+                    Some(cluster) => Step::Write(Stage::Forming, cluster),
+                    None if self.peers.keys().all(|peer| *peer > self.number) => {
+                        Step::Write(Stage::Forming, rand::random::<u64>().max(1))
+                    }
+                    None => Step::Wait("waiting for the first replica to begin forming the cluster"),
+                }
+            }
+            None => Step::Wait("this disk is empty, and not all other replicas answer: a cluster may exist"),
+        }
+    }
+
+    /// The disk is empty, the cluster isn't new.
+    fn wiped(&self, formed: &[&Standing], total: usize) -> Step {
+        if formed.len() * 2 <= total {
+            return Step::Wait(
+                "refusing to serve: this disk is empty and too few of the other replicas have data; nothing was changed",
+            );
+        }
+        if !self.auto_replace {
+            return Step::Wait("this disk is empty in an existing cluster, and auto_replace is off");
+        }
+        tracing::warn!(az = self.az, "this disk is empty; the replica is rebuilt under a new identity");
+        Step::Write(Stage::Member, formed.first().map_or(0, |other| other.cluster))
+    }
+
+    fn read(&self) -> Result<Option<Identity>, StartError> {
+        let found = Identity::read(&self.dir).map_err(|error| StartError::Corrupt(error.to_string()))?;
+        let Some(identity) = found else { return Ok(None) };
+        if identity.az != self.az || identity.node != self.number || identity.shards != self.shards {
+            return Err(StartError::Mismatch(format!(
+                "{} was created for zone {} as replica {} with {} shards",
+                self.dir.display(),
+                identity.az,
+                identity.node,
+                identity.shards
+            )));
+        }
+        self.publish(&identity);
+        Ok(Some(identity))
+    }
+
+    /// Sets the stage on disk. A wiped member's is written like any other: its groups are missing, so it joins.
+    pub fn write(&self, stage: Stage, cluster: u64) -> Result<(), StartError> {
+        let identity =
+            Identity { cluster, node: self.number, az: self.az.clone(), shards: self.shards, stage };
+        identity.write(&self.dir)?;
+        self.publish(&identity);
+        Ok(())
+    }
+
+    fn publish(&self, identity: &Identity) {
+        *self.standing.lock() =
+            Standing { cluster: identity.cluster, stage: identity.stage as u8, az: self.az.clone() };
+    }
+
+    async fn ask(&self) -> Vec<Option<Standing>> {
+        let probes = self.peers.values().map(|address| {
+            let (address, hello) = (address.clone(), self.hello.clone());
+            tokio::spawn(async move { probe(&address, &hello).await.ok() })
+        });
+        let mut answers = Vec::new();
+        for probe in probes.collect::<Vec<_>>() {
+            answers.push(probe.await.ok().flatten());
+        }
+        answers
+    }
+}

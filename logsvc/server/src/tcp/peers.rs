@@ -1,0 +1,152 @@
+//! Frames to the other replicas over TCP: one connection to each, opened by the sender, reopened when it breaks. What can't be sent
+//! is dropped; the consensus repeats itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use logsvc_client::wire::{Frame, FrameReader, Hello, Standing, Welcome, encode_frame, kind, write_frames};
+use logsvc_raft::{Input, NodeNumber, Outgoing};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::replica::{Inbox, Message, Transport};
+
+/// Bytes queued to one peer; above it frames are dropped.
+const MAX_QUEUED_BYTES: usize = 128 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// Longest answer to a hello or probe.
+const SMALL_FRAME_BYTES: usize = 64 << 10;
+
+struct Peer {
+    queue: mpsc::UnboundedSender<Vec<u8>>,
+    queued: Arc<AtomicUsize>,
+}
+
+/// The transport of a replica over TCP.
+pub struct TcpPeers(HashMap<NodeNumber, Peer>);
+
+impl TcpPeers {
+    /// Starts a task for each peer on the current runtime.
+    pub fn start(peers: &HashMap<NodeNumber, String>, hello: &Hello, inbox: &Arc<Inbox<Message>>) -> Self {
+        let start = |(node, address): (&NodeNumber, &String)| {
+            let (queue, frames) = mpsc::unbounded_channel();
+            let queued = Arc::new(AtomicUsize::new(0));
+            let task = Link {
+                node: *node,
+                address: address.clone(),
+                hello: hello.clone(),
+                inbox: Arc::clone(inbox),
+                queued: Arc::clone(&queued),
+            };
+            tokio::spawn(task.run(frames));
+            (*node, Peer { queue, queued })
+        };
+        Self(peers.iter().map(start).collect())
+    }
+}
+
+impl Transport for TcpPeers {
+    fn send(&mut self, message: Outgoing) {
+        let Some(peer) = self.0.get(&message.to) else { return };
+        let mut bytes = Vec::with_capacity(message.len() + 16);
+        encode_frame(&mut bytes, kind::RAFT, 0, |out| {
+            message.parts.iter().for_each(|part| out.0.extend_from_slice(part));
+        });
+        let length = bytes.len();
+        if peer.queued.fetch_add(length, Ordering::Relaxed) > MAX_QUEUED_BYTES
+            || peer.queue.send(bytes).is_err()
+        {
+            peer.queued.fetch_sub(length, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Link {
+    node: NodeNumber,
+    address: String,
+    hello: Hello,
+    inbox: Arc<Inbox<Message>>,
+    queued: Arc<AtomicUsize>,
+}
+
+impl Link {
+    async fn run(self, mut frames: mpsc::UnboundedReceiver<Vec<u8>>) {
+        loop {
+            match open(&self.address, &self.hello).await {
+                Ok((_, mut reader, queue, writer)) => {
+                    loop {
+                        tokio::select! {
+                            // Peers answer nothing on this connection: whatever comes ends it.
+                            _ = reader.next() => break,
+                            frame = frames.recv() => {
+                                let Some(frame) = frame else { return };
+                                self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
+                                if queue.send(frame).is_err() {
+                                    break;
+                                }
+                            }
+                        }
+                    }
+                    writer.abort();
+                    tracing::info!(peer = self.address, "the connection to a log replica broke");
+                    self.inbox.push(Message::Input(Input::Unreachable { node: self.node }));
+                }
+                Err(error) => tracing::debug!(peer = self.address, %error, "a log replica can't be reached"),
+            }
+            // What was queued meanwhile is stale.
+            while let Ok(frame) = frames.try_recv() {
+                self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
+            }
+            if frames.is_closed() {
+                return;
+            }
+            sleep(RECONNECT_PAUSE).await;
+        }
+    }
+}
+
+type Opened = (Welcome, FrameReader, mpsc::UnboundedSender<Vec<u8>>, tokio::task::JoinHandle<()>);
+
+/// Connects and shakes hands.
+async fn open(address: &str, hello: &Hello) -> std::io::Result<Opened> {
+    let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
+    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| late())??;
+    stream.set_nodelay(true)?;
+    let (read, write) = stream.into_split();
+    let (queue, frames) = mpsc::unbounded_channel();
+    let writer = tokio::spawn(write_frames(write, frames));
+    let mut bytes = Vec::new();
+    encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
+    let _ = queue.send(bytes);
+    let mut reader = FrameReader::new(read, SMALL_FRAME_BYTES);
+    let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.map_err(|_| late())??;
+    let welcome = frame.filter(|frame| frame.kind == kind::WELCOME).map(|frame| Welcome::decode(frame.body));
+    match welcome {
+        Some(Ok(welcome)) => Ok((welcome, reader, queue, writer)),
+        _ => {
+            writer.abort();
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the handshake was refused"))
+        }
+    }
+}
+
+/// Asks a peer how it stands. An error means that it can't be known now.
+pub async fn probe(address: &str, hello: &Hello) -> std::io::Result<Standing> {
+    let (_, mut reader, queue, writer) = open(address, hello).await?;
+    let mut bytes = Vec::new();
+    encode_frame(&mut bytes, kind::PROBE, 1, |_| {});
+    let _ = queue.send(bytes);
+    let answer = timeout(CONNECT_TIMEOUT, reader.next()).await;
+    writer.abort();
+    let invalid = || std::io::Error::new(std::io::ErrorKind::InvalidData, "no answer to a probe");
+    match answer {
+        Ok(Ok(Some(Frame { kind: kind::STANDING, body, .. }))) => {
+            Standing::decode(body).map_err(|_| invalid())
+        }
+        _ => Err(invalid()),
+    }
+}
