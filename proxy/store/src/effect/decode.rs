@@ -89,7 +89,11 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
     Some(match kind {
         EffectKind::Delete => Effect::Delete { key, reason: reason(reader)? },
         EffectKind::Put => {
-            let expire_at = optional_time(reader)?;
+            let expire_at = match expire_change(reader)? {
+                ExpireChange::Clear => None,
+                ExpireChange::At(at_ms) => Some(at_ms),
+                ExpireChange::Keep => return None,
+            };
             Effect::Put { key, expire_at, image: reader.bytes()? }
         }
         EffectKind::SetString => {
@@ -173,14 +177,6 @@ fn expire_change(reader: &mut Reader<'_>) -> Option<ExpireChange> {
         0 => Some(ExpireChange::Clear),
         1 => Some(ExpireChange::Keep),
         2 => Some(ExpireChange::At(i64::from_le_bytes(reader.array()?))),
-        _ => None,
-    }
-}
-
-fn optional_time(reader: &mut Reader<'_>) -> Option<Option<i64>> {
-    match reader.u8()? {
-        0 => Some(None),
-        2 => Some(Some(i64::from_le_bytes(reader.array()?))),
         _ => None,
     }
 }

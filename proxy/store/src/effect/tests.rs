@@ -35,7 +35,9 @@ fn all(writer: &mut EffectWriter<'_>) {
     writer.list_set(k, None, 200, b"v");
     writer.list_insert(k, None, 0, b"v");
     let mut indexes = writer.list_remove(k, None);
-    [0, 1, 5, 1000].into_iter().for_each(|index| indexes.index(index));
+    for index in [0, 1, 5, 1000] {
+        indexes.index(index);
+    }
     drop(indexes);
     writer.list_trim(k, None, 1, 9);
     writer.set_add(k, None).item(b"m");
@@ -180,7 +182,9 @@ fn nothing_is_written_for_no_items_and_marks_take_back() {
 #[test]
 fn any_bytes_can_be_decoded() {
     let (buf, _) = written();
-    (0..buf.len()).for_each(|len| walk(&buf[..len]));
+    for len in 0..buf.len() {
+        walk(&buf[..len]);
+    }
     for bit in 0..buf.len() * 8 {
         let mut damaged = buf.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);

@@ -119,7 +119,7 @@ fn apply_hash(hash: &mut Hash, effect: &Effect<'_>, limits: &Limits) -> bool {
             true
         }
         Effect::HashDelete { items, .. } => {
-            items.iter().fold(true, |fitted, field| hash.remove(field) && fitted)
+            items.iter().filter(|field| hash.remove(field)).count() == items.len()
         }
         _ => false,
     }
@@ -134,7 +134,7 @@ fn apply_set(set: &mut Set, effect: &Effect<'_>, limits: &Limits) -> bool {
             true
         }
         Effect::SetRemove { items, .. } => {
-            items.iter().fold(true, |fitted, member| set.remove(member) && fitted)
+            items.iter().filter(|member| set.remove(member)).count() == items.len()
         }
         _ => false,
     }
@@ -149,7 +149,7 @@ fn apply_zset(zset: &mut ZSet, effect: &Effect<'_>, limits: &Limits) -> bool {
             true
         }
         Effect::ZSetRemove { items, .. } => {
-            items.iter().fold(true, |fitted, member| zset.remove(member) && fitted)
+            items.iter().filter(|member| zset.remove(member)).count() == items.len()
         }
         _ => false,
     }
@@ -159,3 +159,7 @@ fn apply_zset(zset: &mut ZSet, effect: &Effect<'_>, limits: &Limits) -> bool {
 fn usize_of(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -271,7 +271,7 @@ impl Hash {
     pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
         match &mut self.0 {
             Form::Large(members) => members.dismantle(budget),
-            _ => false,
+            Form::Packed(_) => false,
         }
     }
 

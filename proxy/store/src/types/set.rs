@@ -192,7 +192,7 @@ impl Set {
     pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
         match &mut self.0 {
             Form::Large(members) => members.dismantle(budget),
-            _ => false,
+            Form::Ints(_) => false,
         }
     }
 

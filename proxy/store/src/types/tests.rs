@@ -1,7 +1,7 @@
 //! Every collection against the standard library's, over random operations from fixed seeds, with limits so small
 //! that each run crosses between packed and large forms. After every few steps the whole content, the inner
 //! invariants, random access, ranges and the image are compared.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::needless_for_each, dropping_copy_types, clippy::match_bool)]
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 

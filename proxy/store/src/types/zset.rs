@@ -75,6 +75,15 @@ impl Scored {
     }
 }
 
+impl<'a> IntoIterator for &'a ZSet {
+    type Item = (Elem<'a>, f64);
+    type IntoIter = ZSetRange<'a>;
+
+    fn into_iter(self) -> ZSetRange<'a> {
+        self.iter()
+    }
+}
+
 /// Lex bounds as a place in the order: is this member before it?
 fn below(bound: LexBound<'_>, equal_is_below: bool, member: Elem<'_>) -> bool {
     match bound {
@@ -351,7 +360,7 @@ impl ZSet {
     pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
         match &mut self.0 {
             Form::Large(large) => large.members.dismantle(budget) || large.tree.dismantle(),
-            _ => false,
+            Form::Packed(_) => false,
         }
     }
 

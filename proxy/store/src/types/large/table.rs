@@ -281,7 +281,7 @@ impl Table {
         self.drain_chain(low, &mut lanes);
         for (tag, id) in lanes {
             let goes_high = tag >> (bits & 7) & 1 == 1;
-            let tag = if (bits + 1) & 7 == 0 { tag_of(hash_of(id), bits + 1) } else { tag };
+            let tag = if (bits + 1).is_multiple_of(8) { tag_of(hash_of(id), bits + 1) } else { tag };
             self.place(if goes_high { high } else { low }, tag, id);
         }
     }
@@ -299,7 +299,7 @@ impl Table {
         self.drain_chain(self.buckets.len() - 1, &mut lanes);
         self.buckets.pop();
         for (tag, id) in lanes {
-            let tag = if (bits + 1) & 7 == 0 { tag_of(hash_of(id), bits) } else { tag };
+            let tag = if (bits + 1).is_multiple_of(8) { tag_of(hash_of(id), bits) } else { tag };
             self.place(low, tag, id);
         }
         self.forget_overflow();

@@ -4,6 +4,7 @@
 //! hold for a first part of the order and for nothing behind it. So one search serves scores, members and both.
 //! Every child carries its first entry and its number of entries; leaves hold up to 31 entries.
 
+#[cfg(test)]
 use std::cmp::Ordering;
 
 const LEAF: usize = 31;
@@ -290,10 +291,10 @@ fn insert_into(node: &mut Node, item: Item, before: &impl Fn(Item) -> bool, made
             // Ascending inserts leave full leaves behind.
             let middle = if at == LEAF { LEAF } else { LEAF.div_ceil(2) };
             let mut right = leaf.split_off(middle);
-            if at < middle || middle == 0 {
-                leaf.insert(at, item)
+            if at < middle {
+                leaf.insert(at, item);
             } else {
-                right.insert(at - middle, item)
+                right.insert(at - middle, item);
             }
             Some(Node::Leaf(right))
         }

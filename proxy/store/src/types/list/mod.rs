@@ -21,6 +21,15 @@ pub enum End {
     Right,
 }
 
+impl<'a> IntoIterator for &'a List {
+    type Item = Elem<'a>;
+    type IntoIter = ListRange<'a>;
+
+    fn into_iter(self) -> ListRange<'a> {
+        self.iter()
+    }
+}
+
 impl End {
     /// The other end.
     pub fn opposite(self) -> Self {

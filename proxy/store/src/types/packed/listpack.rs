@@ -197,10 +197,14 @@ pub(crate) fn offset_of(bytes: &[u8], index: usize, total: usize) -> usize {
     if index >= total {
         walk.back
     } else if index <= total / 2 {
-        (0..index).for_each(|_| drop(walk.next()));
+        for _ in 0..index {
+            walk.next();
+        }
         walk.front
     } else {
-        (index..total).for_each(|_| drop(walk.next_back()));
+        for _ in index..total {
+            walk.next_back();
+        }
         walk.back
     }
 }

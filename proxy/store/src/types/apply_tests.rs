@@ -1,0 +1,74 @@
+//! Effects on collections: what fits is done, what doesn't is reported and changes nothing it should not.
+#![allow(clippy::unwrap_used)]
+
+use super::super::{Elem, End, Value};
+use super::*;
+use crate::Key;
+use crate::effect::{EffectIndex, EffectWriter, decode_one};
+
+/// Writes one effect, reads it back and applies it, as the whole path does.
+fn run(value: &mut Collection, write: impl FnOnce(&mut EffectWriter<'_>, Key<'_>)) -> Applied {
+    let (mut buf, mut index) = (Vec::new(), EffectIndex::new());
+    write(&mut EffectWriter::new(&mut buf, &mut index), Key { db: 0, slot: 0, bytes: b"k" });
+    let (effect, _) = decode_one(&buf, 0).unwrap();
+    apply_collection(value, &effect, &Limits::default())
+}
+
+const FITTED: Applied = Applied { now_empty: false, fitted: true };
+const MISFIT: Applied = Applied { now_empty: false, fitted: false };
+const EMPTIED: Applied = Applied { now_empty: true, fitted: true };
+
+fn elements(value: &Collection) -> Vec<String> {
+    let Value::List(list) = value.as_value() else { return Vec::new() };
+    list.iter().map(|elem: Elem<'_>| String::from_utf8(elem.to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn list_effects() {
+    let mut list = Collection::List(List::new());
+    let push = |w: &mut EffectWriter<'_>, key: Key<'_>, end, items: &[&str]| {
+        let mut writer = w.list_push(key, None, end);
+        for item in items {
+            writer.item(item.as_bytes());
+        }
+    };
+    assert_eq!(run(&mut list, |w, k| push(w, k, End::Right, &["a", "b", "c"])), FITTED);
+    assert_eq!(run(&mut list, |w, k| push(w, k, End::Left, &["1", "2"])), FITTED);
+    assert_eq!(elements(&list), ["2", "1", "a", "b", "c"]);
+    assert_eq!(run(&mut list, |w, k| w.list_set(k, None, 1, b"one")), FITTED);
+    assert_eq!(run(&mut list, |w, k| w.list_set(k, None, 5, b"?")), MISFIT);
+    assert_eq!(run(&mut list, |w, k| w.list_insert(k, None, 5, b"end")), FITTED);
+    assert_eq!(run(&mut list, |w, k| w.list_insert(k, None, 7, b"?")), MISFIT);
+    assert_eq!(elements(&list), ["2", "one", "a", "b", "c", "end"]);
+    let removed = run(&mut list, |w, k| {
+        let mut indexes = w.list_remove(k, None);
+        indexes.index(0);
+        indexes.index(3);
+    });
+    assert_eq!(removed, FITTED);
+    assert_eq!(elements(&list), ["one", "a", "c", "end"]);
+    assert_eq!(run(&mut list, |w, k| w.list_trim(k, None, 1, 2)), FITTED);
+    assert_eq!(run(&mut list, |w, k| w.list_pop(k, None, End::Left, 1)), FITTED);
+    assert_eq!(elements(&list), ["c"]);
+    assert_eq!(run(&mut list, |w, k| w.list_remove(k, None).index(9)), MISFIT);
+    assert_eq!(run(&mut list, |w, k| w.list_pop(k, None, End::Right, 1)), EMPTIED);
+}
+
+#[test]
+fn other_effects_and_other_types() {
+    let mut hash = Collection::Hash(Hash::new());
+    assert_eq!(run(&mut hash, |w, k| w.hash_set(k, None).item(b"f", b"v")), FITTED);
+    assert_eq!(run(&mut hash, |w, k| w.set_add(k, None).item(b"f")), MISFIT);
+    assert_eq!(run(&mut hash, |w, k| w.hash_delete(k, None).item(b"g")), MISFIT);
+    assert_eq!(run(&mut hash, |w, k| w.hash_delete(k, None).item(b"f")), EMPTIED);
+
+    let mut set = Collection::Set(Set::new());
+    assert_eq!(run(&mut set, |w, k| w.set_add(k, None).item(b"7")), FITTED);
+    assert_eq!(run(&mut set, |w, k| w.list_pop(k, None, End::Left, 1)), MISFIT);
+    assert_eq!(run(&mut set, |w, k| w.set_remove(k, None).item(b"7")), EMPTIED);
+
+    let mut zset = Collection::ZSet(ZSet::new());
+    assert_eq!(run(&mut zset, |w, k| w.zset_add(k, None).item(b"m", 1.5)), FITTED);
+    assert_eq!(run(&mut zset, |w, k| w.persist(k, None)), MISFIT);
+    assert_eq!(run(&mut zset, |w, k| w.zset_remove(k, None).item(b"m")), EMPTIED);
+}
