@@ -82,7 +82,7 @@ const FLOATS: [&str; 34] = [
 const TIMES: [&str; 22] = [
     "0",
     "-1",
-    "1000",
+    "7000000",
     "1000000",
     "10000000",
     "5000000",
@@ -95,13 +95,13 @@ const TIMES: [&str; 22] = [
     "4102444800",
     "4102444800000",
     "4102444900000",
-    "1",
+    "8000000",
     "1600000000",
     "x",
     "",
     "1.5",
-    "2000",
-    "3000",
+    "2000000",
+    "3000000",
 ];
 /// Ends that are far away or refused. A SET that ends in the past would leave a key which Redis deletes at a
 /// moment of its own choice; the same holds for lifetimes of a few seconds.
