@@ -104,7 +104,11 @@ fn write_list<W: Write>(out: &mut Output<W>, list: &List) -> Result<(), RdbError
 /// Reads the value that follows type byte `code` and hands it to `sink`.
 ///
 /// `None`: the type isn't supported (nothing was read). On an error part of the value may have reached the sink.
-pub fn read<R: Read>(input: &mut Input<R>, code: u8, sink: &mut dyn ValueSink) -> Result<Option<()>, RdbError> {
+pub fn read<R: Read>(
+    input: &mut Input<R>,
+    code: u8,
+    sink: &mut dyn ValueSink,
+) -> Result<Option<()>, RdbError> {
     match code {
         kind::STRING => sink.string(&input.string()?),
         kind::LIST => {
@@ -126,7 +130,8 @@ pub fn read<R: Read>(input: &mut Input<R>, code: u8, sink: &mut dyn ValueSink) -
         kind::ZSET | kind::ZSET2 => {
             for _ in 0..some(input)? {
                 let member = input.string()?;
-                let score = if code == kind::ZSET { text_score(input)? } else { f64::from_le_bytes(input.fixed()?) };
+                let score =
+                    if code == kind::ZSET { text_score(input)? } else { f64::from_le_bytes(input.fixed()?) };
                 sink.zset_member(Elem::Bytes(&member), valid_score(input, score)?);
             }
         }
@@ -184,7 +189,11 @@ fn read_quicklist<R: Read>(input: &mut Input<R>, code: u8, sink: &mut dyn ValueS
 }
 
 /// Reads the types whose value is one packed string.
-fn read_packed<R: Read>(input: &mut Input<R>, code: u8, sink: &mut dyn ValueSink) -> Result<Option<()>, RdbError> {
+fn read_packed<R: Read>(
+    input: &mut Input<R>,
+    code: u8,
+    sink: &mut dyn ValueSink,
+) -> Result<Option<()>, RdbError> {
     let walk: for<'a> fn(&'a [u8], &mut dyn FnMut(Elem<'a>)) -> Result<(), &'static str> = match code {
         kind::SET_INTSET => |bytes, visit| packed::intset(bytes, &mut |value| visit(Elem::Int(value))),
         kind::HASH_ZIPMAP => packed::zipmap,
@@ -220,10 +229,12 @@ impl<'a> Elems<'a, '_> {
             kind::SET_INTSET | kind::SET_LISTPACK => self.sink.set_member(elem),
             code => match self.first.take() {
                 None => self.first = Some(elem),
-                Some(first) if matches!(code, kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK) => match score_of(elem) {
-                    Some(score) => self.sink.zset_member(first, score),
-                    None => self.wrong = Some("a score that is not a number"),
-                },
+                Some(first) if matches!(code, kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK) => {
+                    match score_of(elem) {
+                        Some(score) => self.sink.zset_member(first, score),
+                        None => self.wrong = Some("a score that is not a number"),
+                    }
+                }
                 Some(first) => self.sink.hash_field(first, elem),
             },
         }

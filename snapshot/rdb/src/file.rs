@@ -141,7 +141,9 @@ impl<R: Read> Reader<R> {
                 }
                 op::RESIZE => Item::Sizes { keys: self.input.length()?, expires: self.input.length()? },
                 op::FUNCTION2 => Item::Function(self.input.string()?),
-                op::FUNCTION_EARLY => return Err(self.unsupported("a function of a Redis 7.0 release candidate")),
+                op::FUNCTION_EARLY => {
+                    return Err(self.unsupported("a function of a Redis 7.0 release candidate"));
+                }
                 op::MODULE_AUX => return Err(self.unsupported("the data of a module")),
                 op::END => {
                     self.end()?;

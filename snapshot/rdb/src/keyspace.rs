@@ -302,7 +302,11 @@ impl Applier {
     }
 
     /// Encodes effects and applies them at once: the same road that the log's effects take.
-    fn write(&mut self, keyspace: &mut Keyspace, write: impl FnOnce(&mut EffectWriter<'_>, Key<'_>, &Elements)) {
+    fn write(
+        &mut self,
+        keyspace: &mut Keyspace,
+        write: impl FnOnce(&mut EffectWriter<'_>, Key<'_>, &Elements),
+    ) {
         self.effects.clear();
         self.index.clear();
         let key = Key { db: self.db, slot: self.slot, bytes: &self.key };

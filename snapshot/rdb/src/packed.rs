@@ -235,8 +235,7 @@ mod tests {
     #[test]
     fn ziplist_forms() {
         // "ab", 0 and 12 as immediates, -1 in eight bits, 300 in sixteen.
-        let entries: &[u8] =
-            &[0, 2, b'a', b'b', 4, 0xf1, 2, 0xfd, 2, 0xfe, 0xff, 3, 0xc0, 0x2c, 1, 0xff];
+        let entries: &[u8] = &[0, 2, b'a', b'b', 4, 0xf1, 2, 0xfd, 2, 0xfe, 0xff, 3, 0xc0, 0x2c, 1, 0xff];
         let mut bytes = (entries.len() as u32 + 10).to_le_bytes().to_vec();
         bytes.extend([0, 0, 0, 0, 5, 0]);
         bytes.extend(entries);

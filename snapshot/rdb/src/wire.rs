@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn lengths_round_trip_in_their_shortest_form() {
-        for (length, size) in [(0, 1), (63, 1), (64, 2), (16383, 2), (16384, 5), (u64::from(u32::MAX), 5), (u64::MAX, 9)]
+        for (length, size) in
+            [(0, 1), (63, 1), (64, 2), (16383, 2), (16384, 5), (u64::from(u32::MAX), 5), (u64::MAX, 9)]
         {
             let bytes = written(|out| out.length(length).unwrap());
             assert_eq!(bytes.len(), size);
@@ -302,7 +303,8 @@ mod tests {
 
     #[test]
     fn integers_are_short() {
-        for (text, size) in [("0", 2), ("-128", 2), ("128", 3), ("-32769", 5), ("2147483648", 11), ("007", 4)] {
+        for (text, size) in [("0", 2), ("-128", 2), ("128", 3), ("-32769", 5), ("2147483648", 11), ("007", 4)]
+        {
             let bytes = written(|out| out.string(text.as_bytes()).unwrap());
             assert_eq!(bytes.len(), size, "{text}");
             assert_eq!(Input::new(&bytes[..]).string().unwrap(), text.as_bytes());

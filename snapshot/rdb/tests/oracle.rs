@@ -27,7 +27,9 @@ fn plain(value: Value<'_>) -> Plain {
     match value {
         Value::Str(text) => Plain::Str(text.to_vec()),
         Value::List(list) => Plain::List(list.iter().map(|item| item.to_vec()).collect()),
-        Value::Hash(hash) => Plain::Hash(hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect()),
+        Value::Hash(hash) => {
+            Plain::Hash(hash.iter().map(|(field, value)| (field.to_vec(), value.to_vec())).collect())
+        }
         Value::Set(set) => {
             let mut members: Vec<_> = set.iter().map(|member| member.to_vec()).collect();
             members.sort();
@@ -90,7 +92,9 @@ fn redis_value(redis: &mut Redis, key: &[u8]) -> Plain {
 
 /// Fills the server with every type in every encoding, small and large, with and without expiry.
 fn fill(redis: &mut Redis) {
-    for (key, value) in [("small", "12"), ("short", "-3000"), ("int", "2147483647"), ("long", "9007199254740993")] {
+    for (key, value) in
+        [("small", "12"), ("short", "-3000"), ("int", "2147483647"), ("long", "9007199254740993")]
+    {
         redis.ok(&["SET", key, value]);
     }
     redis.ok(&["SET", "", "empty key"]);
@@ -100,7 +104,8 @@ fn fill(redis: &mut Redis) {
     redis.call(&[b"SET", b"binary\x00\xff", b"\x00\x01\xff\r\n"]);
     redis.ok(&["SET", "expires", "1", "PXAT", "4102444800123"]);
     for i in 0..3000 {
-        let (n, long) = (i.to_string(), format!("a long element number {i} of this collection, {}", "x".repeat(i % 90)));
+        let (n, long) =
+            (i.to_string(), format!("a long element number {i} of this collection, {}", "x".repeat(i % 90)));
         redis.call_text(&["RPUSH", "list-large", &n, &long]);
         redis.call_text(&["SADD", "set-large", &long]);
         redis.call_text(&["SADD", "set-ints-large", &(i * 1_000_003).to_string()]);
@@ -117,7 +122,22 @@ fn fill(redis: &mut Redis) {
         redis.call_text(&["HSET", "hash", &format!("f{i}"), &n]);
         redis.call_text(&["ZADD", "zset", &format!("{}", i as f64 / 3.0), &format!("m{i}")]);
     }
-    redis.call_text(&["ZADD", "zset-special", "inf", "a", "-inf", "b", "-0", "c", "1e300", "d", "5e-324", "e", "17", "f"]);
+    redis.call_text(&[
+        "ZADD",
+        "zset-special",
+        "inf",
+        "a",
+        "-inf",
+        "b",
+        "-0",
+        "c",
+        "1e300",
+        "d",
+        "5e-324",
+        "e",
+        "17",
+        "f",
+    ]);
     redis.call_text(&["RPUSH", "list-huge-item", &"y".repeat(100_000), "z"]);
     redis.call_text(&["PEXPIREAT", "hash", "4102444800999"]);
     redis.call_text(&["PEXPIREAT", "list-large", "4102444800999"]);

@@ -106,9 +106,11 @@ impl Location {
 
 /// Objects in the folder are synced to disk, because the log is trimmed on their strength.
 fn open_folder(path: &Path) -> Result<Arc<dyn ObjectStore>, RepoError> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| RepoError::Config(format!("cannot create the folder {}: {error}", path.display())))?;
-    let store = LocalFileSystem::new_with_prefix(path).map_err(|error| RepoError::Config(error.to_string()))?;
+    std::fs::create_dir_all(path).map_err(|error| {
+        RepoError::Config(format!("cannot create the folder {}: {error}", path.display()))
+    })?;
+    let store =
+        LocalFileSystem::new_with_prefix(path).map_err(|error| RepoError::Config(error.to_string()))?;
     Ok(Arc::new(store.with_fsync(true)))
 }
 
@@ -119,7 +121,8 @@ fn open_bucket(config: &S3Config) -> Result<Arc<dyn ObjectStore>, RepoError> {
         .with_timeout(Duration::from_secs(60))
         .with_allow_http(plain_http);
     // Retries are ours (`retry`), which know what must not be repeated; the client's own are only for the moment.
-    let retry = RetryConfig { max_retries: 1, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() };
+    let retry =
+        RetryConfig { max_retries: 1, retry_timeout: Duration::from_secs(20), ..RetryConfig::default() };
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(&config.bucket)
         .with_client_options(client)

@@ -23,6 +23,6 @@ pub use error::RepoError;
 pub use manifest::{Manifest, NewSnapshot, Segment};
 pub use prune::Pruned;
 pub use repository::{Listed, Repository};
-pub use restore::{Restored, RestoreProgress, restore, restore_segments, restore_with_log};
+pub use restore::{RestoreProgress, Restored, restore, restore_segments, restore_with_log};
 pub use retry::RetryPolicy;
 pub use verify::VerifyReport;

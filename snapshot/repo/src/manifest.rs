@@ -142,7 +142,8 @@ impl Manifest {
     /// Reads a document found at `path`, the manifest of `shard` at `position`, and checks all that must hold in it.
     pub(crate) fn decode(text: &[u8], path: &str, shard: u32, position: Position) -> Result<Self, RepoError> {
         let wrong = |what: String| RepoError::Manifest { path: path.to_owned(), what };
-        let version = serde_json::from_slice::<VersionOnly>(text).map_err(|error| wrong(error.to_string()))?.version;
+        let version =
+            serde_json::from_slice::<VersionOnly>(text).map_err(|error| wrong(error.to_string()))?.version;
         if version != VERSION {
             return Err(wrong(format!("has version {version}, this program reads version {VERSION}")));
         }
@@ -161,7 +162,10 @@ impl Manifest {
     pub(crate) fn check_segments(&self) -> Result<(), &'static str> {
         let mut next = 0;
         for segment in &self.segments {
-            if segment.first_slot < next || segment.last_slot < segment.first_slot || segment.last_slot >= SLOTS {
+            if segment.first_slot < next
+                || segment.last_slot < segment.first_slot
+                || segment.last_slot >= SLOTS
+            {
                 return Err("its segments overlap or lie outside of the slots");
             }
             next = segment.last_slot + 1;

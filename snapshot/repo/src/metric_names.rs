@@ -10,6 +10,10 @@ pub const READ: &str = "fastkeep_snapshot_store_read_bytes";
 /// Tells the metrics facade what the names mean.
 pub fn describe() {
     metrics::describe_counter!(RETRIES, "Snapshot store operations that failed and were tried again");
-    metrics::describe_counter!(WRITTEN, metrics::Unit::Bytes, "Bytes of segments written to the snapshot store");
+    metrics::describe_counter!(
+        WRITTEN,
+        metrics::Unit::Bytes,
+        "Bytes of segments written to the snapshot store"
+    );
     metrics::describe_counter!(READ, metrics::Unit::Bytes, "Bytes of segments read from the snapshot store");
 }

@@ -92,7 +92,10 @@ impl Objects {
         };
         match self.get(name, None).await {
             Ok(found) if found == *bytes => Ok(()),
-            Ok(_) => Err(RepoError::Conflict { path: name.to_owned(), what: "it was written by somebody else".into() }),
+            Ok(_) => Err(RepoError::Conflict {
+                path: name.to_owned(),
+                what: "it was written by somebody else".into(),
+            }),
             Err(_) => Err(failed("create", name, error)),
         }
     }

@@ -40,7 +40,8 @@ impl Repository {
         let oldest_ms = now_ms.saturating_sub(keep_days.saturating_mul(24 * 3600 * 1000));
         let surplus = manifests.len().saturating_sub(keep_count.max(1));
         let old = |manifest: &&Manifest| manifest.created_ms < oldest_ms || keep_days == 0;
-        let gone: Vec<Position> = manifests.iter().take(surplus).filter(old).map(|old| old.position).collect();
+        let gone: Vec<Position> =
+            manifests.iter().take(surplus).filter(old).map(|old| old.position).collect();
 
         // The manifest goes first: from then on the snapshot doesn't exist, whatever happens to its segments.
         for position in &gone {

@@ -133,7 +133,9 @@ impl Repository {
     pub async fn publish(&self, snapshot: NewSnapshot) -> Result<Manifest, RepoError> {
         let mut manifest = Manifest::new(snapshot);
         let path = layout::manifest(manifest.shard, manifest.position);
-        manifest.check_segments().map_err(|what| RepoError::Manifest { path: path.clone(), what: what.into() })?;
+        manifest
+            .check_segments()
+            .map_err(|what| RepoError::Manifest { path: path.clone(), what: what.into() })?;
         let latest = self.latest(manifest.shard).await?.map(|latest| latest.position);
         if latest != manifest.previous || latest.is_some_and(|latest| latest >= manifest.position) {
             let what = format!("it continues {:?}, the newest snapshot is {latest:?}", manifest.previous);
@@ -155,7 +157,9 @@ async fn hash(file: Bytes) -> Result<(Bytes, String), RepoError> {
 }
 
 /// Runs heavy work on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RepoError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, RepoError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| RepoError::Store { what: "run a background task".into(), source: error.into() })

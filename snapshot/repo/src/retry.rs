@@ -71,7 +71,11 @@ mod tests {
     use std::cell::Cell;
 
     fn quick() -> RetryPolicy {
-        RetryPolicy { attempts: 4, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(2) }
+        RetryPolicy {
+            attempts: 4,
+            first_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(2),
+        }
     }
 
     fn passing() -> Error {
@@ -81,7 +85,8 @@ mod tests {
     #[tokio::test]
     async fn passing_errors_are_retried_up_to_the_limit() {
         let tries = Cell::new(0);
-        let result = quick().run("x", || {
+        let policy = quick();
+        let result = policy.run("x", || {
             tries.set(tries.get() + 1);
             let now = tries.get();
             async move { if now < 3 { Err(passing()) } else { Ok(now) } }

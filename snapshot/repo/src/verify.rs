@@ -36,8 +36,9 @@ impl Repository {
         position: Position,
         segments: &[Segment],
     ) -> Result<VerifyReport, RepoError> {
-        let own =
-            |segment: &Segment| layout::parse(shard, &segment.object).is_some_and(|(written, _)| written == position);
+        let own = |segment: &Segment| {
+            layout::parse(shard, &segment.object).is_some_and(|(written, _)| written == position)
+        };
         self.verify_where(position, segments, own).await
     }
 
@@ -78,7 +79,9 @@ impl Repository {
         let checked = checked.map_err(|error| wrong(error.to_string()))?;
         if (checked.keys, checked.expires) != (segment.keys, segment.expires) {
             let (keys, expires) = (checked.keys, checked.expires);
-            return Err(wrong(format!("it holds {keys} keys, {expires} with expiry, not as the manifest says")));
+            return Err(wrong(format!(
+                "it holds {keys} keys, {expires} with expiry, not as the manifest says"
+            )));
         }
         let crc = file.last_chunk::<8>().map(|crc| hex64(u64::from_le_bytes(*crc)));
         if crc.as_ref() != Some(&segment.crc64) {

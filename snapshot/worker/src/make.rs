@@ -75,7 +75,8 @@ impl Maker {
             let what = "the log's own checksum of its end is another one";
             return Err(SnapshotError::Chain { position: log.tail, what });
         }
-        if reached.effects == 0 && !always && previous.is_some() && reached.bytes < self.config.log_bytes / 2 {
+        if reached.effects == 0 && !always && previous.is_some() && reached.bytes < self.config.log_bytes / 2
+        {
             return self.unchanged(previous, &log, reached.bytes).await;
         }
 
@@ -186,11 +187,14 @@ impl Maker {
         if up_to > log.trim {
             self.log.trim(manifest.shard, up_to).await?;
         }
-        let (count, days) = (self.config.keep_count.max(self.config.keep_log_snapshots + 1), self.config.keep_days);
+        let (count, days) =
+            (self.config.keep_count.max(self.config.keep_log_snapshots + 1), self.config.keep_days);
         match self.repo.prune(manifest.shard, count, days, now_ms()).await {
             Ok(pruned) if pruned.snapshots.is_empty() => {}
             Ok(pruned) => tracing::info!(shard = manifest.shard, ?pruned, "old snapshots deleted"),
-            Err(error) => tracing::warn!(shard = manifest.shard, %error, "old snapshots could not be deleted"),
+            Err(error) => {
+                tracing::warn!(shard = manifest.shard, %error, "old snapshots could not be deleted")
+            }
         }
         Ok(())
     }

@@ -22,7 +22,10 @@ pub const BEHIND: &str = "fastkeep_snapshot_behind_records";
 /// Tells the metrics facade what the names mean.
 pub fn describe() {
     use metrics::{describe_counter, describe_gauge};
-    describe_gauge!(FAILING, "1 while the last attempt at a snapshot failed; the log is not trimmed meanwhile");
+    describe_gauge!(
+        FAILING,
+        "1 while the last attempt at a snapshot failed; the log is not trimmed meanwhile"
+    );
     describe_counter!(FAILURES, "Attempts at a snapshot that failed");
     describe_counter!(MADE, "Snapshots published");
     describe_gauge!(DURATION, metrics::Unit::Seconds, "Time that the last snapshot took");

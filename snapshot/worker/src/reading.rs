@@ -107,7 +107,11 @@ fn check_joint(block: &Block, shard: ShardId, reached: Reached) -> Result<(), Sn
     } else {
         block.records().find(|record| record.position == reached.position).map(|record| record.checksum)
     };
-    if chain == Some(reached.chain) { Ok(()) } else { Err(wrong("the log is not the one that the snapshot was made of")) }
+    if chain == Some(reached.chain) {
+        Ok(())
+    } else {
+        Err(wrong("the log is not the one that the snapshot was made of"))
+    }
 }
 
 fn take_record(

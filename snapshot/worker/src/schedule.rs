@@ -55,7 +55,9 @@ impl SnapshotterHandle {
     /// The status of the shards then, or why it failed.
     pub async fn trigger(&self, shard: Option<u32>) -> Result<Vec<ShardStatus>, String> {
         let (answer, answered) = oneshot::channel();
-        self.demands.try_send(Demand { shard, answer }).map_err(|_| "too many snapshots are waiting".to_owned())?;
+        self.demands
+            .try_send(Demand { shard, answer })
+            .map_err(|_| "too many snapshots are waiting".to_owned())?;
         answered.await.unwrap_or_else(|_| Err("the snapshotter has ended".into()))
     }
 
@@ -73,7 +75,11 @@ impl SnapshotterHandle {
 
 impl Snapshotter {
     /// Starts the snapshotter on the current runtime.
-    pub fn start(config: SnapshotterConfig, log: Arc<dyn LogService>, repo: Arc<Repository>) -> SnapshotterHandle {
+    pub fn start(
+        config: SnapshotterConfig,
+        log: Arc<dyn LogService>,
+        repo: Arc<Repository>,
+    ) -> SnapshotterHandle {
         names::describe();
         snapshot_repo::metric_names::describe();
         let blank = |&shard: &u32| ShardStatus { shard, ..ShardStatus::default() };
@@ -169,7 +175,9 @@ impl Snapshotter {
     }
 
     async fn make(&mut self, index: usize, always: bool) -> Result<ShardStatus, SnapshotError> {
-        let Some(id) = self.shards.get(index).map(|shard| shard.id) else { return Ok(ShardStatus::default()) };
+        let Some(id) = self.shards.get(index).map(|shard| shard.id) else {
+            return Ok(ShardStatus::default());
+        };
         self.update(id, |status| status.running = true);
         let started = Instant::now();
         match self.maker.make(id, always).await {

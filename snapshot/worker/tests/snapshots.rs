@@ -178,7 +178,10 @@ async fn snapshots_equal_the_primary_at_every_step() {
             let report = world.repo.verify(0, position).await.unwrap();
             assert_eq!(report.problems, Vec::<String>::new());
         }
-        assert!(std::fs::read_dir(world.folder.path().join("work")).unwrap().next().is_none(), "work files stay");
+        assert!(
+            std::fs::read_dir(world.folder.path().join("work")).unwrap().next().is_none(),
+            "work files stay"
+        );
     }
 }
 
@@ -207,7 +210,11 @@ async fn only_changed_segments_are_rewritten() {
     world.record(|effects| effects.flush_database(0));
     world.set("after", "flush");
     let made = world.maker().make(0, true).await.unwrap();
-    assert_eq!((made.rewritten, made.manifest.unwrap().segments.len()), (1, 1), "empty segments are left out");
+    assert_eq!(
+        (made.rewritten, made.manifest.unwrap().segments.len()),
+        (1, 1),
+        "empty segments are left out"
+    );
 }
 
 /// A segment that has grown is halved when it changes, and everything is still there once.
