@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use logsvc_api::{Epoch, Position, ShardId};
+use parking_lot::Mutex;
 use proxy_shard::{Role, ShardStatus};
 use rand::Rng;
 use tokio::runtime::{Builder, LocalOptions};
@@ -29,7 +30,7 @@ const METRICS_EVERY: Duration = Duration::from_secs(1);
 /// A running proxy.
 pub struct ProxyHandle {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What a proxy says about itself.
@@ -60,6 +61,10 @@ pub struct ShardView {
     pub keys: u64,
     /// Bytes of keys and values.
     pub bytes: u64,
+    /// What is left of the lease, in milliseconds, at its last look.
+    pub lease_left_ms: i64,
+    /// Times that this node stopped being the primary.
+    pub demotions: u64,
     /// Percent of a running restore.
     pub restore_percent: f64,
     /// Keys loaded by a running restore.
@@ -111,7 +116,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
             .spawn(move || run_worker(index, shared, inbox, listener))?;
         threads.push(thread);
     }
-    Ok(ProxyHandle { shared, threads })
+    Ok(ProxyHandle { shared, threads: Mutex::new(threads) })
 }
 
 /// A worker's thread. The first one also accepts.
@@ -189,6 +194,8 @@ impl ProxyHandle {
             lag: status.lag(),
             keys: status.total_keys(),
             bytes: status.bytes.load(Relaxed),
+            lease_left_ms: status.lease_left_ms.load(Relaxed),
+            demotions: status.demotions.load(Relaxed),
             restore_percent: status.restore.percent(),
             restore_keys: status.restore.keys.load(Relaxed),
             restore_bytes: status.restore.bytes.load(Relaxed),
@@ -206,12 +213,12 @@ impl ProxyHandle {
     }
 
     /// Stops accepting, lets what is on its way to the log arrive, closes every client, ends the workers.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.shared.stopping.store(true, Relaxed);
         for inbox in &self.shared.inboxes {
             let _ = inbox.send(Message::Stop);
         }
-        let threads = self.threads;
+        let threads = std::mem::take(&mut *self.threads.lock());
         let _ = tokio::task::spawn_blocking(move || {
             for thread in threads {
                 let _ = thread.join();

@@ -209,6 +209,7 @@ async fn renew(
     log: &Arc<dyn LogService>,
 ) -> String {
     let every = config.lease / 4;
+    let ended = shard.borrow().ended();
     let mut next = Instant::now() + every;
     loop {
         let until = {
@@ -222,12 +223,19 @@ async fn renew(
         if Instant::now() >= until {
             return "the lease ran out before the log renewed it".into();
         }
-        tokio::time::sleep_until(next.min(until).into()).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(next.min(until).into()) => {}
+            () = ended.notified() => {}
+        }
         if shard.borrow().role() != Role::Primary {
             continue;
         }
         let sent = Instant::now();
-        let answer = tokio::time::timeout(until.saturating_duration_since(sent), log.renew(id, epoch)).await;
+        let patience = until.saturating_duration_since(sent);
+        let answer = tokio::select! {
+            answer = tokio::time::timeout(patience, log.renew(id, epoch)) => answer,
+            () = ended.notified() => continue,
+        };
         match answer {
             Ok(Ok(())) => {
                 shard.borrow_mut().renewed(sent + config.lease.saturating_sub(config.lease_margin));

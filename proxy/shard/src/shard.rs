@@ -1,6 +1,7 @@
 //! The shard: commands in, records and replies out. Single-threaded, owned by one worker, no await.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
@@ -15,6 +16,7 @@ use proxy_store::effect::{self, EffectIndex};
 use proxy_store::{EffectWriter, Key, Keyspace, Reason};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use tokio::sync::Notify;
 
 use crate::watch::{Watches, is_expired};
 use crate::{Replayer, ShardConfig, ShardStatus, WatchId};
@@ -79,6 +81,8 @@ pub struct Shard {
     /// Time that DEBUG SLEEP asks for.
     sleep: Option<Duration>,
     status: Arc<ShardStatus>,
+    /// Told when a term ends.
+    ended: Rc<Notify>,
 }
 
 impl Shard {
@@ -102,6 +106,7 @@ impl Shard {
             due: Vec::new(),
             sleep: None,
             status,
+            ended: Rc::new(Notify::new()),
         }
     }
 
@@ -164,7 +169,8 @@ impl Shard {
 
     #[inline]
     fn backlog(&self) -> u64 {
-        self.progress.in_flight_bytes() + self.builder.len_bytes() as u64
+        let open = if self.builder.is_empty() { 0 } else { self.builder.len_bytes() as u64 };
+        self.progress.in_flight_bytes() + open
     }
 
     /// Runs one command as an atomic unit. The reply goes to `out`; the result is the position that it must
@@ -353,6 +359,11 @@ impl Shard {
         self.term.as_ref().map(|term| term.lease_until)
     }
 
+    /// Notified when a term ends.
+    pub(crate) fn ended(&self) -> Rc<Notify> {
+        Rc::clone(&self.ended)
+    }
+
     /// Epoch of the running term.
     pub fn epoch(&self) -> Option<Epoch> {
         self.term.as_ref().map(|term| term.epoch)
@@ -367,6 +378,7 @@ impl Shard {
         tracing::warn!(shard = self.id, tail = self.tail(), durable = self.durable, "stopped serving: {why}");
         metrics::counter!(crate::metric_names::DEMOTIONS, "shard" => self.id.to_string()).increment(1);
         self.role = Role::Demoted;
+        self.ended.notify_one();
         self.status.set_role(Role::Demoted);
         self.status.set_note(why);
         self.status.set_epoch(0);
