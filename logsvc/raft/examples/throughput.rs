@@ -74,7 +74,9 @@ fn main() {
     let mut now_ms = 0;
     let leader = loop {
         now_ms += 20;
-        nodes.iter_mut().for_each(|node| node.step(Input::Tick { now_ms }));
+        for node in &mut nodes {
+            node.step(Input::Tick { now_ms });
+        }
         settle(&mut nodes);
         let leads = |node: &Node<NoDisk>| node.status(0).is_some_and(|status| status.role == Role::Leader);
         if let Some(leader) = nodes.iter().position(leads) {

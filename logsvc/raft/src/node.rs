@@ -259,3 +259,18 @@ impl<S: LogStorage + Clone> Node<S> {
         Outputs { answers: all.answers, changed: all.changed, ..Outputs::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server keeps the node on a thread of its own.
+    #[test]
+    fn a_node_can_be_moved_to_a_thread() {
+        fn is_send<T: Send>() {}
+        fn node_is_send<S: LogStorage + Clone + Send>() {
+            is_send::<Node<S>>();
+        }
+        node_is_send::<Arc<dyn LogStorage + Send + Sync>>();
+    }
+}

@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn only_persisted_entries_leave() {
         let mut tail = Tail::new(1);
-        (1..=10).for_each(|index| drop(tail.push(entry(index, 1))));
+        for index in 1..=10 {
+            tail.push(entry(index, 1));
+        }
         tail.evict(4, 0);
         assert_eq!(tail.first(), 5);
         tail.evict(10, 30);

@@ -191,3 +191,6 @@ fn travels(kind: MessageType) -> bool {
             | MessageType::MsgRequestPreVoteResponse
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,3 +148,6 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,7 +68,7 @@ impl Ord for Queued {
     }
 }
 
-struct Machine3 {
+struct Process {
     disk: SimDisk,
     node: Option<Node<SimDisk>>,
     /// Rises with each start; what a former life has under way is void.
@@ -97,7 +97,7 @@ pub struct World {
     now: u64,
     sequence: u64,
     events: BinaryHeap<Queued>,
-    machines: Vec<Machine3>,
+    machines: Vec<Process>,
     clients: Vec<Client>,
     owner_of_token: BTreeMap<u64, usize>,
     token: u64,
@@ -115,7 +115,7 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, bug: Bug, print: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let machine = |number: u64| Machine3 {
+        let machine = |number: u64| Process {
             disk: SimDisk::default(),
             node: None,
             life: 0,
@@ -633,7 +633,7 @@ impl World {
         if self.chaos && self.rng.chance(150) {
             return any;
         }
-        let leads = |machine: &Machine3| {
+        let leads = |machine: &Process| {
             let status = machine.node.as_ref().and_then(|node| node.status(group));
             status.is_some_and(|status| status.role == Role::Leader)
         };
@@ -691,8 +691,7 @@ impl World {
     }
 
     fn states(&self) -> String {
-        let one = |machine: &Machine3, group| match machine.node.as_ref().and_then(|node| node.status(group))
-        {
+        let one = |machine: &Process, group| match machine.node.as_ref().and_then(|node| node.status(group)) {
             Some(s) => format!(
                 "[{} {:?} term {} commit {} applied {} last {} voters {:?} learners {:?}]",
                 s.replica,
