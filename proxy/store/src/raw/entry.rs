@@ -305,14 +305,11 @@ impl EntryBox {
             if map.flags & KIND == COLLECTION {
                 return self;
             }
-            let mut separate = Separate::with_capacity(total);
-            if let Value::Str(string) = self.view().value() {
-                let string = string.to_cow();
-                separate =
-                    if string.len() > separate.capacity { Separate::copy_of(&string) } else { separate };
-                separate.bytes.as_ptr().copy_from_nonoverlapping(string.as_ptr(), string.len());
-                separate.len = string.len();
-            }
+            let Value::Str(string) = self.view().value() else { return self };
+            let string = string.to_cow().into_owned();
+            let separate = Separate::with_capacity(total.max(string.len()));
+            separate.bytes.as_ptr().copy_from_nonoverlapping(string.as_ptr(), string.len());
+            let separate = Separate { len: string.len(), ..separate };
             self.remade(map.flags & !KIND | SEPARATE, |block, map| separate.put(block, map.value_at))
         }
     }
