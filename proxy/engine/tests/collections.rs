@@ -134,6 +134,17 @@ fn a_list_that_moves_onto_itself_keeps_its_lifetime() {
 }
 
 #[test]
+fn rank_with_score() {
+    let mut db = TestDb::new();
+    db.line("ZADD z 1.5 a 2 b");
+    assert_eq!(db.line("ZRANK z b WITHSCORE"), "*2 :1 $1 2");
+    assert_eq!(db.line("ZREVRANK z a withscore"), "*2 :1 $3 1.5");
+    assert_eq!(db.line("ZRANK z none WITHSCORE"), "*-1");
+    assert_eq!(db.line("ZRANK none a WITHSCORE"), "*-1");
+    assert_eq!(db.line("ZRANK z a SCORE"), "-ERR wrong number of arguments for 'zrank' command");
+}
+
+#[test]
 fn zeros_have_no_sign() {
     let mut db = TestDb::new();
     db.line("ZADD z -0 a 0 b");

@@ -51,16 +51,16 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&[F::READONLY, F::FAST])
         .keys(&[one(1, &[K::RO, K::ACCESS])])
         .args(&[key("key", 0), string("member").multiple()]),
-    row(Id::ZRank, "zrank", 3, Group::SortedSet, "2.0.0")
+    row(Id::ZRank, "zrank", -3, Group::SortedSet, "2.0.0")
         .docs("Place of a member, lowest score first", "O(log(N))")
         .flags(&[F::READONLY, F::FAST])
         .keys(&[one(1, &[K::RO, K::ACCESS])])
-        .args(&[key("key", 0), string("member")]),
-    row(Id::ZRevRank, "zrevrank", 3, Group::SortedSet, "2.0.0")
+        .args(&[key("key", 0), string("member"), word("withscore", "WITHSCORE").since("7.2.0").optional()]),
+    row(Id::ZRevRank, "zrevrank", -3, Group::SortedSet, "2.0.0")
         .docs("Place of a member, highest score first", "O(log(N))")
         .flags(&[F::READONLY, F::FAST])
         .keys(&[one(1, &[K::RO, K::ACCESS])])
-        .args(&[key("key", 0), string("member")]),
+        .args(&[key("key", 0), string("member"), word("withscore", "WITHSCORE").since("7.2.0").optional()]),
     row(Id::ZRange, "zrange", -4, Group::SortedSet, "1.2.0")
         .docs("Returns members by place, score or name", "O(log(N)+M), M members returned")
         .flags(&[F::READONLY])
