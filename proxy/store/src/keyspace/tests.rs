@@ -234,7 +234,7 @@ fn run(hasher: Hasher, handles: bool, keys: u32, steps: usize, seed: u64) {
             model.compare();
             model.ks.free_some(100);
             model.ks.due(step as i64 * 50, 10, &mut Vec::new());
-            model.ks.set_durable(model.position - 3);
+            model.ks.set_durable(model.position.saturating_sub(3));
         }
     }
     model.compare();
