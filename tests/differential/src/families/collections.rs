@@ -517,7 +517,9 @@ impl Collections<'_> {
                 let mut command = vec!["ZADD".into(), self.pick(&LEX_KEYS)];
                 let mut members = Vec::new();
                 self.members(&mut members);
-                members.into_iter().for_each(|member| command.extend([b"0".to_vec(), member]));
+                for member in members {
+                    command.extend([b"0".to_vec(), member]);
+                }
                 command
             }
             3 => vec!["ZLEXCOUNT".into(), key, a, b],
