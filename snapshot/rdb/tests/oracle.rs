@@ -221,7 +221,6 @@ fn dump_payloads_go_both_ways() {
         let image = restore(&theirs, &Limits::default()).unwrap();
         let decoded = proxy_store::types::image::decode(&image, &Limits::default()).unwrap();
         assert_eq!(plain(decoded.as_value()), plain(entry.value()));
-        eprintln!("{}: {:?}", key.escape_ascii(), &ours[..ours.len().min(80)]);
         assert_eq!(redis.call(&[b"RESTORE", b"copy", b"0", &ours, b"REPLACE"]).text(), "OK", "{key:?}");
         assert_eq!(redis_value(&mut redis, b"copy"), redis_value(&mut redis, &key));
     }
