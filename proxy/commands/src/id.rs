@@ -177,4 +177,9 @@ pub enum Id {
     FlushDb,
     SwapDb,
     Debug,
+    Save,
+    BgSave,
+    LastSave,
+    Shutdown,
+    Wait,
 }

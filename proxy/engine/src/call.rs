@@ -51,6 +51,10 @@ pub struct Call<'a> {
     pub rng: &'a mut SmallRng,
     /// Set by a command that wants more from the shard than effects.
     pub request: Option<Request>,
+    /// Lookups that found a key, for the statistics.
+    pub hits: u32,
+    /// Lookups that found none.
+    pub misses: u32,
     tail: Position,
     slot: Option<u16>,
     primary: bool,
@@ -79,6 +83,8 @@ impl<'a> Call<'a> {
             now_ms,
             rng,
             request: None,
+            hits: 0,
+            misses: 0,
             tail,
             slot,
             primary,
@@ -128,12 +134,15 @@ impl<'a> Call<'a> {
                 self.raise_gate(entry.position());
                 if entry.expire_at().is_some_and(|at| at < self.now_ms) {
                     self.expire(key, entry);
+                    self.misses += 1;
                     return None;
                 }
+                self.hits += 1;
                 Some(entry)
             }
             Lookup::Missing { gate } => {
                 self.raise_gate(gate);
+                self.misses += 1;
                 None
             }
         }

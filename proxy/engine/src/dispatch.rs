@@ -251,7 +251,12 @@ pub fn handler(id: Id) -> Run {
         | Id::ConfigRewrite
         | Id::ConfigSet
         | Id::Info
-        | Id::Time => return Run::Session,
+        | Id::Time
+        | Id::Save
+        | Id::BgSave
+        | Id::LastSave
+        | Id::Shutdown
+        | Id::Wait => return Run::Session,
     };
     Run::Keys(handler)
 }

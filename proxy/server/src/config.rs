@@ -80,6 +80,10 @@ pub trait Hooks: Send + Sync + 'static {
     }
     /// Unix seconds of the last published snapshot.
     fn last_snapshot_s(&self) -> i64;
+    /// Sum over the shards of the positions that the last snapshots reach.
+    fn last_snapshot_positions(&self) -> u64 {
+        0
+    }
     /// Whether the last snapshot succeeded.
     fn last_snapshot_ok(&self) -> bool {
         true

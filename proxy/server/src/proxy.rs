@@ -102,8 +102,6 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
             .collect(),
         stopping: false.into(),
         saving: false.into(),
-        last_save_s: 0.into(),
-        effects_at_save: 0.into(),
         config,
     });
     let mut listener = Some(listener);

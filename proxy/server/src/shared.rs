@@ -2,7 +2,7 @@
 //! shard to worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use logsvc_api::ShardId;
@@ -30,8 +30,6 @@ pub(crate) struct Shared {
     pub(crate) run_id: String,
     pub(crate) stopping: AtomicBool,
     pub(crate) saving: AtomicBool,
-    pub(crate) last_save_s: AtomicI64,
-    pub(crate) effects_at_save: AtomicU64,
 }
 
 impl Shared {

@@ -222,6 +222,8 @@ impl Worker {
             }
             shard.free_some(FREE_BUDGET);
             shard.publish();
+            let parked = local.parked.borrow().len() + local.parked_units.borrow().len();
+            shard.status().parked.store(parked as u64, Relaxed);
             if shard.is_pending() {
                 self.kick();
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use logsvc_api::{BlockBuilder, Epoch, MAX_BODY_BYTES, Position, RecordKind, ShardId};
 use logsvc_client::{Appender, LogError, Progress};
-use proxy_commands::Row;
+use proxy_commands::{Flags, Row};
 use proxy_engine::{Call, Context, Run};
 use proxy_resp::{Args, Reply};
 use proxy_store::effect::{self, EffectIndex};
@@ -80,6 +80,9 @@ pub struct Shard {
     due: Vec<(u8, u16, Vec<u8>)>,
     /// Time that DEBUG SLEEP asks for.
     sleep: Option<Duration>,
+    /// Keys that reading commands found, and didn't find.
+    hits: u64,
+    misses: u64,
     status: Arc<ShardStatus>,
     /// Told when a term ends.
     ended: Rc<Notify>,
@@ -105,6 +108,8 @@ impl Shard {
             active_expire: true,
             due: Vec::new(),
             sleep: None,
+            hits: 0,
+            misses: 0,
             status,
             ended: Rc::new(Notify::new()),
         }
@@ -223,6 +228,10 @@ impl Shard {
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
         let (gate, request) = (call.gate(), call.request.take());
+        if !row.flags.has(Flags::WRITE) {
+            self.hits += u64::from(call.hits);
+            self.misses += u64::from(call.misses);
+        }
         if call.fx.len() > effects && self.builder.body().len() - self.builder.body_start() > RECORD_MAX_BYTES
         {
             EffectWriter::new(self.builder.body(), &mut self.index).truncate(mark);
@@ -455,6 +464,8 @@ impl Shard {
             status.expires[at].store(self.ks.expires(db), Relaxed);
             status.avg_ttl_ms[at].store(self.ks.avg_ttl(db, self.now_ms), Relaxed);
         }
+        status.hits.store(self.hits, Relaxed);
+        status.misses.store(self.misses, Relaxed);
         status.bytes.store(self.ks.used_bytes(), Relaxed);
         status.position.store(self.tail(), Relaxed);
         status.durable.store(self.durable, Relaxed);

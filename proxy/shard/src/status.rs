@@ -69,10 +69,12 @@ pub struct ShardStatus {
     pub expired: AtomicU64,
     /// Times that this node stopped being the primary.
     pub demotions: AtomicU64,
-    /// Writes that wait for room in the log.
+    /// Keys that reading commands found.
+    pub hits: AtomicU64,
+    /// Keys that reading commands didn't find.
+    pub misses: AtomicU64,
+    /// Clients whose write waits for room in the log.
     pub parked: AtomicU64,
-    /// Effects applied as a primary: Redis's `rdb_changes_since_last_save` base.
-    pub effects: AtomicU64,
     /// What is left of the lease in milliseconds at the last look.
     pub lease_left_ms: AtomicI64,
     /// The running or last restore.

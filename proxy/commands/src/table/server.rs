@@ -87,6 +87,33 @@ pub(super) const ROWS: &[Row] = &[
         .docs("Unix time of the server", "O(1)")
         .flags(&[F::LOADING, F::STALE, F::FAST])
         .tips(&["nondeterministic_output"]),
+    row(Id::Save, "save", 1, Group::Server, "1.0.0")
+        .docs("Takes a snapshot and answers when it is published", "O(N), N changed keys")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]),
+    row(Id::BgSave, "bgsave", -1, Group::Server, "1.0.0")
+        .docs("Starts a snapshot", "O(1)")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING])
+        .args(&[word("schedule", "SCHEDULE").since("3.2.2").optional()]),
+    row(Id::LastSave, "lastsave", 1, Group::Server, "1.0.0")
+        .docs("Unix time of the last published snapshot", "O(1)")
+        .flags(&[F::LOADING, F::STALE, F::FAST])
+        .acl(&[C::ADMIN, C::DANGEROUS])
+        .tips(&["nondeterministic_output"]),
+    row(Id::Shutdown, "shutdown", -1, Group::Server, "1.0.0")
+        .docs("Stops the server", "O(1), more when a snapshot is asked for")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::NO_MULTI, F::ALLOW_BUSY])
+        .args(&[
+            oneof("nosave_save", &[word("nosave", "NOSAVE"), word("save", "SAVE")]).optional(),
+            word("now", "NOW").since("7.0.0").optional(),
+            word("force", "FORCE").since("7.0.0").optional(),
+            word("abort", "ABORT").since("7.0.0").optional(),
+        ]),
+    row(Id::Wait, "wait", 3, Group::Generic, "3.0.0")
+        .docs("Number of replicas that have this connection's writes", "O(1)")
+        .flags(&[F::NOSCRIPT])
+        .acl(&[C::CONNECTION])
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .args(&[integer("numreplicas"), integer("timeout")]),
     row(Id::DbSize, "dbsize", 1, Group::Server, "1.0.0")
         .docs("Number of keys in the database", "O(1)")
         .flags(&[F::READONLY, F::FAST])

@@ -11,7 +11,7 @@ use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::Flow;
 use crate::merge::Join;
 use crate::peers::Address;
-use crate::worker::{Worker, unix_ms};
+use crate::worker::Worker;
 
 pub(super) fn run(
     worker: &Rc<Worker>,
@@ -43,7 +43,6 @@ fn save(worker: &Rc<Worker>, conn: &Rc<Conn>, batch: &mut Batch) {
             Ok(()) => b"+OK\r\n".to_vec(),
             Err(error) => format!("-{}\r\n", error.replace(['\r', '\n'], " ")).into_bytes(),
         };
-        worker.shared.last_save_s.store(unix_ms() / 1000, Relaxed);
         conn.answered(&worker, to, Some(answer));
     });
 }

@@ -1,9 +1,9 @@
 //! The text of INFO's sections, with Redis's field names where the thing exists here, and true values only.
 
 use std::fmt::{Display, Write};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use proxy_shard::Role;
+use proxy_shard::{Role, ShardStatus};
 
 use super::connection::REDIS_VERSION;
 use crate::shared::Shared;
@@ -172,7 +172,7 @@ fn persistence(shared: &Shared, out: &mut Lines<'_>) {
         out.put("loading_eta_seconds", left.round() as i64);
     }
     let position: u64 = shared.status.iter().map(|status| status.position.load(Relaxed)).sum();
-    let at_save = shared.effects_at_save.load(Relaxed);
+    let at_save = shared.config.hooks.last_snapshot_positions();
     out.put("rdb_changes_since_last_save", position.saturating_sub(at_save));
     out.put("rdb_bgsave_in_progress", u8::from(running));
     out.put("rdb_last_save_time", hooks.last_snapshot_s());
@@ -199,8 +199,11 @@ fn stats(shared: &Shared, out: &mut Lines<'_>) {
     out.put("rejected_connections", sum(shared, |stats| &stats.rejected_connections));
     out.put("expired_keys", expired);
     out.put("evicted_keys", 0);
-    out.put("keyspace_hits", sum(shared, |stats| &stats.hits));
-    out.put("keyspace_misses", sum(shared, |stats| &stats.misses));
+    let shards = |place: fn(&ShardStatus) -> &AtomicU64| -> u64 {
+        shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
+    };
+    out.put("keyspace_hits", shards(|status| &status.hits));
+    out.put("keyspace_misses", shards(|status| &status.misses));
     out.put("pubsub_channels", 0);
     out.put("pubsub_patterns", 0);
     out.put("latest_fork_usec", 0);
