@@ -55,15 +55,6 @@ impl Collection {
         }
     }
 
-    pub(crate) fn encoding(&self) -> &'static str {
-        match self {
-            Self::List(list) => list.encoding(),
-            Self::Hash(hash) => hash.encoding(),
-            Self::Set(set) => set.encoding(),
-            Self::ZSet(zset) => zset.encoding(),
-        }
-    }
-
     pub(crate) fn as_value(&self) -> super::Value<'_> {
         match self {
             Self::List(list) => super::Value::List(list),

@@ -70,9 +70,8 @@ pub(crate) struct Members<N> {
 }
 
 /// What a removal did to the numbering.
-#[derive(Debug)]
-pub(crate) struct Removed<N> {
-    pub(crate) node: N,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed {
     /// The element that had this number now has the removed one's.
     pub(crate) moved_from: Option<u32>,
 }
@@ -142,7 +141,7 @@ impl<N: Named> Members<N> {
     }
 
     /// Removes the element with this number; the last one takes its number.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<Removed<N>> {
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Removed> {
         let last = (self.len() as u32).checked_sub(1)?;
         let nodes = &self.nodes;
         self.table.remove(hash_in(nodes, id), id, |id| hash_in(nodes, id));
@@ -151,7 +150,7 @@ impl<N: Named> Members<N> {
         }
         let node = self.nodes.swap_remove(id as usize)?;
         self.bytes -= node.heap_bytes();
-        Some(Removed { node, moved_from: (id < last).then_some(last) })
+        Some(Removed { moved_from: (id < last).then_some(last) })
     }
 
     /// Calls `f` for about `count` elements from `cursor` on; returns the next cursor, 0 at the end.

@@ -153,6 +153,7 @@ impl Tree {
         Self { root: Node::Leaf(Leaf::new()), len: 0, leaves: 1, inners: 0 }
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -178,12 +178,6 @@ impl<'a> Iter<'a> {
     pub(crate) fn offset(&self) -> usize {
         self.front
     }
-
-    /// Offset behind the next entry from the back.
-    #[inline]
-    pub(crate) fn back_offset(&self) -> usize {
-        self.back
-    }
 }
 
 /// The entries `start..end` of a listpack of `total` entries; walks from whichever end is nearer.
