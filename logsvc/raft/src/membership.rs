@@ -73,13 +73,25 @@ pub(crate) fn admit(members: &Members, new: u64) -> Option<ConfChangeV2> {
     Some(ConfChangeV2 { changes, ..ConfChangeV2::default() })
 }
 
-/// Later steps: swaps a learner that has caught up for the voter of its node, or leaves a joint configuration.
-pub(crate) fn next_step(members: &Members, caught_up: impl Fn(u64) -> bool) -> Option<ConfChangeV2> {
+/// Later steps: leaves a joint configuration, swaps a learner that has caught up for the voter of its node, or
+/// drops a learner that is silent while that voter is not (it was announced, but never came to be).
+pub(crate) fn next_step(
+    members: &Members,
+    active: impl Fn(u64) -> bool,
+    caught_up: impl Fn(u64) -> bool,
+) -> Option<ConfChangeV2> {
     if members.is_joint() {
         return Some(ConfChangeV2::default());
     }
-    let learner = members.learners.iter().copied().find(|learner| caught_up(*learner))?;
-    let old = members.voter_on_node_of(learner)?;
-    let changes = vec![change(ConfChangeType::RemoveNode, old), change(ConfChangeType::AddNode, learner)];
-    Some(ConfChangeV2 { changes, ..ConfChangeV2::default() })
+    members.learners.iter().copied().find_map(|learner| {
+        let old = members.voter_on_node_of(learner)?;
+        let changes = if active(learner) && caught_up(learner) {
+            vec![change(ConfChangeType::RemoveNode, old), change(ConfChangeType::AddNode, learner)]
+        } else if !active(learner) && active(old) {
+            vec![change(ConfChangeType::RemoveNode, learner)]
+        } else {
+            return None;
+        };
+        Some(ConfChangeV2 { changes, ..ConfChangeV2::default() })
+    })
 }

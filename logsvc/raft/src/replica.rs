@@ -206,11 +206,13 @@ impl<S: LogStorage> Replica<S> {
         let raft = &self.raw.raft;
         if raft.apply_to_current_term() && !raft.has_pending_conf() {
             let last = raft.raft_log.last_index();
-            let caught_up = |learner| {
-                let progress = raft.prs().get(learner);
-                progress.is_some_and(|p| p.recent_active && p.matched + CAUGHT_UP_ENTRIES >= last)
+            let progress = |replica| raft.prs().get(replica);
+            let active = |replica| progress(replica).is_some_and(|p| p.recent_active);
+            // Without an answer of its own (matched > 0) there is no proof that the replica exists on a disk.
+            let caught_up = |replica| {
+                progress(replica).is_some_and(|p| p.matched > 0 && p.matched + CAUGHT_UP_ENTRIES >= last)
             };
-            if let Some(change) = membership::next_step(&self.members, caught_up) {
+            if let Some(change) = membership::next_step(&self.members, active, caught_up) {
                 self.guarded(sink, "change of members", |raw| raw.propose_conf_change(Vec::new(), change));
             }
         }

@@ -223,7 +223,8 @@ impl World {
             Event::MetaTurn => self.meta_turn(),
             Event::Chaos => self.cause_chaos(),
             Event::Restart { node } => self.restart(node),
-            Event::Rejoin { node, group } => self.rejoin(node, group),
+            Event::Rejoin { node, group } if self.has_stopped(node, group) => self.rejoin(node, group),
+            Event::Rejoin { .. } => {}
             Event::Reconnect => self.cut = [[false; NODES]; NODES],
             Event::FastDisk { node } => self.machines[node].slow = false,
         }
@@ -248,6 +249,10 @@ impl World {
                     let role = if status.role == Role::Leader { 1 } else { 0 };
                     self.note("status", at as u64 * 10 + role, status.term);
                     self.unexpected_stop(at, &status.role);
+                    if matches!(&status.role, Role::Stopped(reason) if reason.contains("replaced by another"))
+                    {
+                        self.after(50, Event::Rejoin { node: at, group: *group });
+                    }
                 }
             }
             for applied in &out.applied {
@@ -461,11 +466,32 @@ impl World {
         self.pump(at);
     }
 
+    fn has_stopped(&self, at: usize, group: GroupId) -> bool {
+        let status = self.machines[at].node.as_ref().and_then(|node| node.status(group));
+        status.is_some_and(|status| matches!(status.role, Role::Stopped(_)))
+    }
+
     /// A fresh identity for a group whose rows are gone or condemned.
     fn rejoin(&mut self, at: usize, group: GroupId) {
         let replica = ReplicaId::new(at as u16 + 1, self.rng.next());
         self.note("join", at as u64, u64::from(group));
         self.input(at, Input::Join { group, replica });
+        if self.rng.chance(300) {
+            self.ask_to_replace(at, group, replica);
+        }
+    }
+
+    /// An operator asks for what the replica's announcement would bring about anyway.
+    fn ask_to_replace(&mut self, at: usize, group: GroupId, new: ReplicaId) {
+        for other in (0..NODES).filter(|other| *other != at) {
+            let status = self.machines[other].node.as_ref().and_then(|node| node.status(group));
+            let voters = status.map(|status| status.members.voters).unwrap_or_default();
+            let old = voters.into_iter().map(ReplicaId).find(|voter| voter.node() == new.node());
+            if let Some(old) = old {
+                let request = Request::ReplaceReplica { old, new };
+                self.input(other, Input::Request { group, token: 0, request });
+            }
+        }
     }
 
     /// True if all replicas agree on complete members, so that the loss of any one disk is survivable.
