@@ -59,7 +59,9 @@ fn concat(parts: &[Vec<u8>], proto: Protocol) -> Vec<u8> {
     let arrays: Vec<(i64, &[u8])> = parts.iter().filter_map(|part| line(part)).collect();
     let mut reply = Reply::new(proto);
     reply.array(arrays.iter().map(|(n, _)| *n).sum::<i64>().max(0) as usize);
-    arrays.iter().for_each(|(_, elements)| reply.raw(elements));
+    for (_, elements) in &arrays {
+        reply.raw(elements);
+    }
     reply.take()
 }
 

@@ -152,7 +152,9 @@ fn spread(
         let parts: Vec<Vec<u8>> = parts.into_iter().flatten().collect();
         let bytes = join.join(&parts, proto);
         batch.reply.raw(&bytes);
-        gates.iter().for_each(|(shard, gate)| batch.gate(start, *shard, *gate));
+        for (shard, gate) in gates {
+            batch.gate(start, shard, gate);
+        }
         return Flow::Next;
     }
     // The local parts' gates stand in front of the place that is kept for the answer.

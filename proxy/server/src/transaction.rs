@@ -168,7 +168,9 @@ pub(crate) fn watch(
                 let mut shard = local.shard.borrow_mut();
                 let (now, now_ms) = worker.now();
                 shard.set_clock(now, now_ms);
-                keys.iter().for_each(|key| shard.watch(id, db, key));
+                for key in &keys {
+                    shard.watch(id, db, key);
+                }
             }
             None => remote.push((shard, keys)),
         }

@@ -83,7 +83,7 @@ fn a_client_that_never_reads_is_left_alone_and_then_dropped() {
     let (mut deaf, mut other) = (server.client(), server.client());
     let value = "v".repeat(100_000);
     assert_eq!(other.ask(&format!("SET big {value}")), "+OK");
-    deaf.send(&["GET big"; 2000]);
+    deaf.send(&vec!["GET big"; 2000]);
     assert_eq!(other.ask("PING"), "+PONG");
     eventually(|| {
         let line = other.ask("CLIENT LIST");
@@ -255,4 +255,28 @@ fn forwarded_replies_wait_for_their_log() {
     for client in &mut clients {
         assert_eq!([client.reply(), client.reply(), client.reply()], ["+OK", "$1", "+PONG"]);
     }
+}
+
+#[test]
+fn idle_connections_are_cheap_and_shutdown_closes_them() {
+    let server = server(1, 1, |_| {});
+    let mut clients: Vec<_> = (0..800).map(|_| server.client()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("PING"), "+PONG");
+    }
+    let before = resident_kb();
+    for client in &mut clients {
+        assert_eq!(client.ask("SET k v"), "+OK");
+    }
+    let grown = resident_kb().saturating_sub(before);
+    assert!(grown < 800 * 16, "{grown} kB for 800 connections that wait");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(server.handle.shutdown());
+    clients[0].assert_closed();
+}
+
+fn resident_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

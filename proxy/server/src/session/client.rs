@@ -248,5 +248,7 @@ fn help(reply: &mut Reply) {
         "    This text.",
     ];
     reply.array(lines.len());
-    lines.iter().for_each(|line| reply.simple(line));
+    for line in lines {
+        reply.simple(line);
+    }
 }

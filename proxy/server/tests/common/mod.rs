@@ -113,7 +113,7 @@ impl Client {
             }
             let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).unwrap();
-            let mut chunk = [0; 65536];
+            let mut chunk = vec![0; 65536];
             match self.stream.read(&mut chunk) {
                 Ok(0) => panic!("closed"),
                 Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
