@@ -166,6 +166,10 @@ async fn publish_metrics(shared: Arc<Shared>) {
             let label = shard.to_string();
             metrics::counter!(shard_names::RECORDS, "shard" => label.clone())
                 .absolute(status.position.load(Relaxed));
+            metrics::counter!(shard_names::BLOCKS, "shard" => label.clone())
+                .absolute(status.blocks.load(Relaxed));
+            metrics::counter!(shard_names::BLOCK_BYTES, "shard" => label.clone())
+                .absolute(status.block_bytes.load(Relaxed));
             metrics::counter!(shard_names::EXPIRED, "shard" => label.clone())
                 .absolute(status.expired.load(Relaxed));
             metrics::gauge!(shard_names::LAG, "shard" => label.clone()).set(status.lag() as f64);

@@ -314,6 +314,8 @@ impl Shard {
         }
         let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, ENGINE_VERSION);
         term.in_flight.push_back(self.builder.tail());
+        self.status.blocks.fetch_add(1, Relaxed);
+        self.status.block_bytes.fetch_add(block.len() as u64, Relaxed);
         term.appender.append(block);
     }
 

@@ -69,6 +69,10 @@ pub struct ShardStatus {
     pub expired: AtomicU64,
     /// Times that this node stopped being the primary.
     pub demotions: AtomicU64,
+    /// Blocks handed to the log.
+    pub blocks: AtomicU64,
+    /// Bytes of them.
+    pub block_bytes: AtomicU64,
     /// Keys that reading commands found.
     pub hits: AtomicU64,
     /// Keys that reading commands didn't find.
