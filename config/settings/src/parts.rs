@@ -53,8 +53,6 @@ impl Logging {
 pub struct LogCluster {
     /// The replicas as `zone=host:port`, all three of them.
     pub replicas: Vec<String>,
-    /// Name of the cluster; a process of another cluster is refused.
-    pub cluster: String,
     /// Time after which an unanswered append counts as uncertain, in milliseconds.
     pub append_timeout_ms: u64,
 }
@@ -65,7 +63,6 @@ impl Default for LogCluster {
             replicas: ["az-a=127.0.0.1:7101", "az-b=127.0.0.1:7102", "az-c=127.0.0.1:7103"]
                 .map(str::to_owned)
                 .to_vec(),
-            cluster: "fastkeep".to_owned(),
             append_timeout_ms: 10_000,
         }
     }

@@ -84,7 +84,9 @@ impl Client {
     /// The reply of [`Client::run`] as text: a string, an error with `-`, an integer; panics on others.
     pub fn text(&mut self, words: &str) -> String {
         match self.run(words) {
-            Frame2::SimpleString(bytes) | Frame2::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Frame2::SimpleString(bytes) | Frame2::BulkString(bytes) => {
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
             Frame2::Error(text) => format!("-{text}"),
             Frame2::Integer(number) => number.to_string(),
             Frame2::Null => "(nil)".to_owned(),

@@ -28,7 +28,9 @@ impl Oracle {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|e| panic!("redis-server cannot be started ({e}); `make needs-test` installs it"));
+            .unwrap_or_else(|e| {
+                panic!("redis-server cannot be started ({e}); `make needs-test` installs it")
+            });
         let oracle = Self { child, folder, port };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -61,7 +61,8 @@ impl Fastkeep {
 
     /// Starts the process and waits until it says that it is ready.
     pub fn start(&self) -> Running {
-        self.try_start().unwrap_or_else(|why| panic!("fastkeep {} did not start: {why}", self.arguments.join(" ")))
+        self.try_start()
+            .unwrap_or_else(|why| panic!("fastkeep {} did not start: {why}", self.arguments.join(" ")))
     }
 
     /// Starts the process; an error is its standard error when it ended, or did not get ready in time.
@@ -103,7 +104,10 @@ impl Fastkeep {
                     return Err(format!("it ended ({ended}): {}", running.log_since(logged_before)));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
-                    return Err(format!("not ready after {START_LIMIT:?}: {}", running.log_since(logged_before)));
+                    return Err(format!(
+                        "not ready after {START_LIMIT:?}: {}",
+                        running.log_since(logged_before)
+                    ));
                 }
             }
         }
@@ -145,7 +149,8 @@ impl Running {
 
     /// Sends a signal by name, such as `TERM` or `STOP`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
         assert!(sent.success(), "cannot send {name}");
     }
 

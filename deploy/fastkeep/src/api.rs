@@ -1,0 +1,312 @@
+//! The HTTP port of every process: `/metrics`, `/healthz`, `/readyz`, and `/api/v1/...` behind `fastkeep ctl`.
+//!
+//! A process answers for the parts that it has and for the log that it is connected to; what it has not is
+//! refused by name.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use config_runtime::http::{Handler, HttpRequest, HttpResponse};
+use config_runtime::metrics_page::MetricsPage;
+use hyper::{Method, StatusCode};
+use logsvc_client::{LogService, ReplicaState, ShardDescription};
+use proxy_server::ProxyHandle;
+use proxy_shard::Role;
+use serde_json::{Value, json};
+use snapshot_repo::{Listed, Repository};
+use snapshot_worker::SnapshotterHandle;
+
+/// The parts of this process that can be asked.
+pub struct Api {
+    mode: &'static str,
+    shards: u32,
+    started: Instant,
+    page: MetricsPage,
+    log: Option<Arc<dyn LogService>>,
+    proxy: Option<(Arc<ProxyHandle>, String)>,
+    snapshots: Option<(Arc<SnapshotterHandle>, Arc<Repository>)>,
+}
+
+type Answer = Result<Value, (StatusCode, String)>;
+
+impl Api {
+    /// An API of a process of this kind, without parts yet.
+    pub fn new(mode: &'static str, shards: u32, page: MetricsPage) -> Self {
+        Self { mode, shards, started: Instant::now(), page, log: None, proxy: None, snapshots: None }
+    }
+
+    /// Adds the log.
+    pub fn with_log(mut self, log: Arc<dyn LogService>) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Adds the proxy and the name under which its node claims shards.
+    pub fn with_proxy(mut self, proxy: Arc<ProxyHandle>, owner: &str) -> Self {
+        self.proxy = Some((proxy, owner.to_owned()));
+        self
+    }
+
+    /// Adds the snapshotter.
+    pub fn with_snapshots(
+        mut self,
+        snapshotter: Arc<SnapshotterHandle>,
+        repository: Arc<Repository>,
+    ) -> Self {
+        self.snapshots = Some((snapshotter, repository));
+        self
+    }
+
+    /// The handler for the HTTP server. Also keeps the metrics small.
+    pub fn handler(self) -> Handler {
+        tokio::spawn(self.page.clone().keep_small());
+        let api = Arc::new(self);
+        Arc::new(move |request| {
+            let api = Arc::clone(&api);
+            Box::pin(async move { api.answer(request).await })
+        })
+    }
+
+    async fn answer(&self, request: HttpRequest) -> HttpResponse {
+        let get = request.method == Method::GET;
+        match request.path.as_str() {
+            "/metrics" if get => HttpResponse::text(StatusCode::OK, self.page.render()),
+            "/healthz" if get => HttpResponse::text(StatusCode::OK, "ok\n"),
+            "/readyz" if get => match self.why_not_ready() {
+                None => HttpResponse::text(StatusCode::OK, "ready\n"),
+                Some(why) => HttpResponse::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            },
+            path => match path.strip_prefix("/api/v1/") {
+                Some(question) => respond(self.question(&request.method, question, &request.query).await),
+                None => HttpResponse::error(StatusCode::NOT_FOUND, format!("there is no {path}")),
+            },
+        }
+    }
+
+    async fn question(&self, method: &Method, question: &str, query: &str) -> Answer {
+        match (method, question) {
+            (&Method::GET, "status") => Ok(self.status()),
+            (&Method::GET, "nodes") => self.nodes().await,
+            (&Method::GET, "shards") => self.shards(),
+            (&Method::GET, "log") => self.log_info().await,
+            (&Method::GET, "snapshots") => self.list_snapshots().await,
+            (&Method::POST, "snapshots") => self.create_snapshot(shard_of(query)?).await,
+            (&Method::POST, "snapshots/verify") => self.verify_snapshots(shard_of(query)?).await,
+            _ => Err((StatusCode::NOT_FOUND, format!("there is no {method} /api/v1/{question}"))),
+        }
+    }
+
+    /// Why this process cannot do its work now.
+    fn why_not_ready(&self) -> Option<String> {
+        let (proxy, _) = self.proxy.as_ref()?;
+        let status = proxy.status();
+        let waiting = status.shards.iter().find(|shard| shard.role != Role::Primary);
+        waiting.map(|shard| format!("shard {}: {}", shard.shard, shard.note))
+    }
+
+    fn status(&self) -> Value {
+        let why = self.why_not_ready();
+        let mut status = json!({
+            "mode": self.mode,
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime_seconds": self.started.elapsed().as_secs(),
+            "ready": why.is_none(),
+            "allocated_bytes": crate::parts::allocated_bytes(),
+        });
+        if let Some(why) = why {
+            status["reason"] = json!(why);
+        }
+        if let Some((proxy, _)) = &self.proxy {
+            status["port"] = json!(proxy.port());
+            status["connections"] = json!(proxy.status().connections);
+            status["shards"] = self.shard_rows();
+        }
+        if let Some((snapshotter, _)) = &self.snapshots {
+            status["snapshots"] = json!(snapshotter.status());
+        }
+        status
+    }
+
+    fn shards(&self) -> Answer {
+        match &self.proxy {
+            Some(_) => Ok(json!({ "shards": self.shard_rows() })),
+            None => Err(self.lacks("proxy")),
+        }
+    }
+
+    fn shard_rows(&self) -> Value {
+        let Some((proxy, _)) = &self.proxy else { return json!([]) };
+        let status = proxy.status();
+        let rows = status.shards.iter().map(|shard| {
+            json!({
+                "shard": shard.shard,
+                "role": format!("{:?}", shard.role).to_lowercase(),
+                "epoch": shard.epoch,
+                "position": shard.position,
+                "durable": shard.durable,
+                "lag_records": shard.lag,
+                "keys": shard.keys,
+                "bytes": shard.bytes,
+                "lease_left_ms": shard.lease_left_ms,
+                "demotions": shard.demotions,
+                "restore_percent": shard.restore_percent,
+                "detail": shard.note,
+            })
+        });
+        rows.collect()
+    }
+
+    /// This process's node, and the log's replicas as shard 0's leader sees them.
+    async fn nodes(&self) -> Answer {
+        let mut nodes = Vec::new();
+        if let Some((proxy, owner)) = &self.proxy {
+            let state = if self.why_not_ready().is_none() { "serving" } else { "not ready" };
+            nodes.push(json!({
+                "id": owner, "kind": "proxy", "address": format!("port {}", proxy.port()), "state": state,
+                "detail": self.why_not_ready(),
+            }));
+        }
+        for description in self.descriptions().await? {
+            if description.shard > 0 {
+                break;
+            }
+            for replica in &description.replicas {
+                nodes.push(json!({
+                    "id": format!("{:x}", replica.id), "kind": "log replica", "zone": replica.az,
+                    "state": state_name(replica.state), "detail": replica.error,
+                }));
+            }
+        }
+        Ok(json!({ "nodes": nodes }))
+    }
+
+    async fn descriptions(&self) -> Result<Vec<ShardDescription>, (StatusCode, String)> {
+        let Some(log) = &self.log else { return Err(self.lacks("log")) };
+        let mut all = Vec::new();
+        for shard in 0..self.shards {
+            let described = log.describe(shard).await;
+            all.push(
+                described
+                    .map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("log of shard {shard}: {e}")))?,
+            );
+        }
+        Ok(all)
+    }
+
+    async fn log_info(&self) -> Answer {
+        let descriptions = self.descriptions().await?;
+        let shards: Vec<Value> = descriptions
+            .iter()
+            .map(|log| {
+                let leader = log.replicas.iter().find(|replica| Some(replica.id) == log.leader);
+                json!({
+                    "shard": log.shard, "epoch": log.epoch, "owner": log.owner, "tail": log.tail,
+                    "durable": log.durable, "trim": log.trim, "bytes": log.bytes,
+                    "chain": format!("{:016x}", log.chain), "leader": leader.map(|replica| replica.az.clone()),
+                    "lease_ms": log.lease_ms, "lease_left_ms": log.lease_remaining_ms,
+                })
+            })
+            .collect();
+        let replicas: Vec<Value> = descriptions
+            .iter()
+            .flat_map(|log| log.replicas.iter().map(move |replica| (log.shard, replica)))
+            .map(|(shard, replica)| {
+                json!({
+                    "shard": shard, "zone": replica.az, "id": format!("{:x}", replica.id),
+                    "state": state_name(replica.state), "lag": replica.lag, "error": replica.error,
+                })
+            })
+            .collect();
+        Ok(json!({ "shards": shards, "replicas": replicas }))
+    }
+
+    async fn list_snapshots(&self) -> Answer {
+        let Some((_, repository)) = &self.snapshots else { return Err(self.lacks("snapshotter")) };
+        let mut rows = Vec::new();
+        for shard in 0..self.shards {
+            let listed = repository.list(shard).await;
+            let listed =
+                listed.map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("snapshot store: {e}")))?;
+            rows.extend(listed.into_iter().map(|one| snapshot_row(shard, one)));
+        }
+        Ok(json!({ "snapshots": rows }))
+    }
+
+    async fn create_snapshot(&self, shard: Option<u32>) -> Answer {
+        let Some((snapshotter, _)) = &self.snapshots else { return Err(self.lacks("snapshotter")) };
+        snapshotter.trigger(shard).await.map_err(|why| (StatusCode::INTERNAL_SERVER_ERROR, why))?;
+        self.list_snapshots().await.map(|all| newest_of_each(&all, shard))
+    }
+
+    async fn verify_snapshots(&self, shard: Option<u32>) -> Answer {
+        let Some((_, repository)) = &self.snapshots else { return Err(self.lacks("snapshotter")) };
+        let mut rows = Vec::new();
+        for id in (0..self.shards).filter(|id| shard.is_none_or(|wanted| wanted == *id)) {
+            let failed =
+                |e: snapshot_repo::RepoError| (StatusCode::INTERNAL_SERVER_ERROR, format!("shard {id}: {e}"));
+            if let Some(manifest) = repository.latest(id).await.map_err(failed)? {
+                let report = repository.verify(id, manifest.position).await.map_err(failed)?;
+                rows.push(json!({
+                    "shard": id, "position": report.position, "segments": report.segments, "keys": manifest.keys(),
+                    "bytes": manifest.bytes(), "result": "ok",
+                }));
+            }
+        }
+        Ok(json!({ "verified": rows }))
+    }
+
+    fn lacks(&self, part: &str) -> (StatusCode, String) {
+        let text = format!(
+            "this is fastkeep {}, which has no {part}; point --http at a process that has",
+            self.mode
+        );
+        (StatusCode::NOT_FOUND, text)
+    }
+}
+
+fn respond(answer: Answer) -> HttpResponse {
+    match answer {
+        Ok(value) => HttpResponse::json(StatusCode::OK, &value),
+        Err((status, message)) => HttpResponse::error(status, message),
+    }
+}
+
+/// `shard=N` in a query.
+fn shard_of(query: &str) -> Result<Option<u32>, (StatusCode, String)> {
+    let Some(text) = query.split('&').find_map(|pair| pair.strip_prefix("shard=")) else { return Ok(None) };
+    text.parse()
+        .map(Some)
+        .map_err(|_| (StatusCode::BAD_REQUEST, format!("`{text}` is not the number of a shard")))
+}
+
+fn state_name(state: ReplicaState) -> String {
+    format!("{state:?}").to_lowercase()
+}
+
+fn snapshot_row(shard: u32, listed: Listed) -> Value {
+    match listed.manifest {
+        Ok(manifest) => json!({
+            "shard": shard, "position": manifest.position, "created": manifest.created_ms,
+            "segments": manifest.segments.len(), "keys": manifest.keys(), "bytes": manifest.bytes(),
+            "log_epoch": manifest.epoch,
+            "objects": manifest.segments.iter().map(|segment| segment.object.clone()).collect::<Vec<_>>(),
+        }),
+        Err(error) => json!({ "shard": shard, "position": listed.position, "error": error.to_string() }),
+    }
+}
+
+/// Of a list of snapshots, the newest of each shard that was asked for.
+fn newest_of_each(all: &Value, shard: Option<u32>) -> Value {
+    let mut newest: Vec<&Value> = Vec::new();
+    for row in all["snapshots"].as_array().into_iter().flatten() {
+        if shard.is_some_and(|wanted| row["shard"] != wanted) {
+            continue;
+        }
+        match newest.iter_mut().find(|known| known["shard"] == row["shard"]) {
+            Some(known) if known["position"].as_u64() < row["position"].as_u64() => *known = row,
+            Some(_) => {}
+            None => newest.push(row),
+        }
+    }
+    json!({ "snapshots": newest })
+}

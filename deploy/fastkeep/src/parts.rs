@@ -1,0 +1,214 @@
+//! From settings to the parts' own configurations, and the seams between parts that do not know each other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use config_settings::{Engine, Limits, LogStorage, Primary, SnapshotPolicy, SnapshotStore};
+use logsvc_client::LogService;
+use proxy_server::{Hooks, ProxyConfig};
+use proxy_shard::{RestoreProgress, Restored, Restorer, ShardConfig};
+use proxy_store::Keyspace;
+use snapshot_repo::{RepoConfig, Repository};
+use snapshot_worker::{SnapshotterConfig, SnapshotterHandle};
+use tokio::sync::Notify;
+
+/// Opens the snapshot store.
+///
+/// # Errors
+/// Names the setting and what is wrong with the store.
+pub fn repository(store: &SnapshotStore, fallback: &Path) -> Result<Arc<Repository>, String> {
+    let url = if store.url.is_empty() { fallback.display().to_string() } else { store.url.clone() };
+    RepoConfig::from_url(&url, &store.s3_endpoint, &store.s3_region, store.s3_path_style)
+        .and_then(|config| Repository::open(&config))
+        .map(Arc::new)
+        .map_err(|error| format!("store.url: {error}"))
+}
+
+/// Thresholds of packed encodings.
+fn encodings(engine: &Engine) -> proxy_store::Limits {
+    proxy_store::Limits {
+        hash_max_listpack_entries: engine.hash_max_listpack_entries as usize,
+        hash_max_listpack_value: engine.hash_max_listpack_value as usize,
+        zset_max_listpack_entries: engine.zset_max_listpack_entries as usize,
+        zset_max_listpack_value: engine.zset_max_listpack_value as usize,
+        list_max_listpack_size: i64::from(engine.list_max_listpack_size),
+        set_max_intset_entries: engine.set_max_intset_entries as usize,
+    }
+}
+
+/// What a proxy is started with, but for what the process adds (log, restorer, hooks).
+pub struct ProxySettings<'a> {
+    pub bind: &'a str,
+    pub port: u16,
+    pub shards: u32,
+    pub owner: String,
+    pub primary: &'a Primary,
+    pub limits: &'a Limits,
+    pub engine: &'a Engine,
+}
+
+/// A proxy's configuration.
+pub fn proxy(
+    settings: &ProxySettings<'_>,
+    log: Arc<dyn LogService>,
+    repository: Arc<Repository>,
+    hooks: Arc<dyn Hooks>,
+) -> ProxyConfig {
+    let shard = ShardConfig {
+        owner: settings.owner.clone(),
+        lease: Duration::from_millis(settings.primary.lease_ms),
+        lease_margin: Duration::from_millis(settings.primary.lease_margin_ms),
+        in_flight_bytes: settings.limits.undurable_bytes as u64,
+        limits: encodings(settings.engine),
+        ..ShardConfig::default()
+    };
+    ProxyConfig {
+        bind: settings.bind.to_owned(),
+        port: settings.port,
+        workers: settings.engine.workers,
+        shards: settings.shards,
+        max_clients: settings.limits.max_clients as u64,
+        bulk_max_bytes: settings.limits.max_bulk_bytes as u64,
+        query_max_bytes: settings.limits.query_buffer_bytes as u64,
+        output_pause_bytes: settings.limits.output_pause_bytes as u64,
+        output_stall_ms: settings.limits.output_stall_ms,
+        shard,
+        restorer: Arc::new(SnapshotRestorer { repository, log: Arc::clone(&log) }),
+        hooks,
+        ..ProxyConfig::new(log)
+    }
+}
+
+/// The snapshotter's configuration.
+pub fn snapshotter(policy: &SnapshotPolicy, shards: u32, work: &Path) -> SnapshotterConfig {
+    SnapshotterConfig {
+        shards: (0..shards).collect(),
+        work_folder: work.to_owned(),
+        interval: Duration::from_secs(policy.interval_secs),
+        log_bytes: policy.log_mb << 20,
+        keep_count: policy.keep_count,
+        keep_days: policy.keep_days,
+        segments: policy.segments,
+        engine_version: proxy_shard::ENGINE_VERSION,
+        ..SnapshotterConfig::default()
+    }
+}
+
+/// Raft's pace. Heartbeats go out five times in an election timeout.
+pub fn timing(storage: &LogStorage) -> logsvc_server::Timing {
+    let election_ticks = (storage.election_ms / storage.tick_ms.max(1)).max(4) as usize;
+    logsvc_server::Timing {
+        tick: Duration::from_millis(storage.tick_ms),
+        heartbeat_ticks: (election_ticks / 5).max(1),
+        election_ticks,
+    }
+}
+
+/// Raises the soft limit of open files to what `clients` need, as far as the system allows.
+pub fn raise_file_limit(clients: usize) {
+    // Beside clients: RocksDB's files, sockets of the log, HTTP.
+    let wanted = clients as u64 + 2_000;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(given) if given < wanted => tracing::warn!(
+            given,
+            wanted,
+            "the system allows fewer open files than limits.max_clients may need; raise it with ulimit -n"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// Bytes allocated by the process, from the allocator's own count.
+pub fn allocated_bytes() -> Option<u64> {
+    tikv_jemalloc_ctl::epoch::advance().ok()?;
+    tikv_jemalloc_ctl::stats::allocated::read().ok().map(|bytes| bytes as u64)
+}
+
+/// Restores a shard from the newest snapshot that the log still continues.
+struct SnapshotRestorer {
+    repository: Arc<Repository>,
+    log: Arc<dyn LogService>,
+}
+
+#[async_trait]
+impl Restorer for SnapshotRestorer {
+    async fn restore(
+        &self,
+        shard: u32,
+        into: &mut Keyspace,
+        progress: &RestoreProgress,
+    ) -> Result<Option<Restored>, String> {
+        let trim = self.log.describe(shard).await.map_err(|error| error.to_string())?.trim;
+        let told = |now: snapshot_repo::RestoreProgress| {
+            progress.keys.store(now.keys, Relaxed);
+            progress.bytes.store(now.bytes, Relaxed);
+            progress.total_bytes.store(now.total_bytes, Relaxed);
+        };
+        let restored = snapshot_repo::restore_with_log(&self.repository, shard, trim, into, told)
+            .await
+            .map_err(|error| error.to_string())?;
+        if restored.is_none() && trim > 0 {
+            return Err(format!(
+                "the log of shard {shard} begins after position {trim}, and there is no snapshot of what was before; \
+                 is store.url the store that the snapshotter writes to?"
+            ));
+        }
+        Ok(restored.map(|found| Restored { position: found.position, chain: found.chain }))
+    }
+}
+
+/// What SAVE, SHUTDOWN and INFO ask of the process.
+pub struct ProcessHooks {
+    snapshotter: Option<Arc<SnapshotterHandle>>,
+    stop: Arc<Notify>,
+}
+
+impl ProcessHooks {
+    /// Hooks of a process with or without a snapshotter; `stop` is notified by SHUTDOWN.
+    pub fn new(snapshotter: Option<Arc<SnapshotterHandle>>, stop: Arc<Notify>) -> Self {
+        Self { snapshotter, stop }
+    }
+}
+
+#[async_trait]
+impl Hooks for ProcessHooks {
+    async fn snapshot(&self) -> Result<(), String> {
+        match &self.snapshotter {
+            Some(snapshotter) => {
+                snapshotter.trigger(None).await.map(|_| ()).map_err(|why| format!("ERR {why}"))
+            }
+            None => {
+                Err("ERR snapshots are made by the snapshot process; use fastkeep ctl snapshot create"
+                    .to_owned())
+            }
+        }
+    }
+
+    fn snapshot_running(&self) -> bool {
+        self.snapshotter.as_ref().is_some_and(|s| s.status().iter().any(|shard| shard.running))
+    }
+
+    fn last_snapshot_s(&self) -> i64 {
+        let newest = self
+            .snapshotter
+            .as_ref()
+            .and_then(|s| s.status().iter().filter_map(|shard| shard.created_ms).min());
+        newest.map_or(0, |ms| (ms / 1000) as i64)
+    }
+
+    fn last_snapshot_ok(&self) -> bool {
+        self.snapshotter.as_ref().is_none_or(|s| s.status().iter().all(|shard| shard.error.is_none()))
+    }
+
+    fn request_shutdown(&self) {
+        self.stop.notify_one();
+    }
+
+    fn allocated_bytes(&self) -> Option<u64> {
+        allocated_bytes()
+    }
+}

@@ -1,0 +1,205 @@
+//! The parts as processes of their own over TCP, and what all processes share: runtime, identity, waiting.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config_settings::{LogCluster, LogService as LogSettings, Proxy, Snapshot};
+use logsvc_client::LogService;
+use logsvc_client::tcp::{Endpoint, TcpConfig, TcpLog};
+use logsvc_server::{PeerConfig, ServerConfig};
+use proxy_server::ProxyHandle;
+use snapshot_worker::Snapshotter;
+use tokio::sync::Notify;
+
+use crate::api::Api;
+use crate::parts::{self, ProcessHooks, ProxySettings};
+
+/// Runs a future on a runtime of this process.
+///
+/// # Errors
+/// The future's, or that no runtime can be started.
+pub fn block_on<F: Future<Output = Result<(), String>>>(future: F) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("fastkeep-service")
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start threads: {e}"))?;
+    let outcome = runtime.block_on(future);
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+/// Waits for a signal, or for SHUTDOWN from a client.
+///
+/// # Errors
+/// When signals cannot be watched.
+pub async fn stop_requested(stop: &Notify) -> Result<(), String> {
+    tokio::select! {
+        signal = config_runtime::shutdown::requested() => tracing::info!(signal = signal?, "asked to stop"),
+        () = stop.notified() => tracing::info!("asked to stop by SHUTDOWN"),
+    }
+    Ok(())
+}
+
+/// Waits until every shard is served. False when asked to stop before that.
+pub async fn wait_until_served(proxy: &ProxyHandle, stop: &Notify) -> bool {
+    let served = async {
+        while !proxy.is_ready() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = served => true,
+        _ = stop_requested(stop) => false,
+    }
+}
+
+/// The name under which this node claims shards: made once, kept in the node's folder. The same name may
+/// claim again at once after a restart, so it must belong to one process at a time; the folder's lock sees
+/// to that.
+///
+/// # Errors
+/// When the folder cannot be read or written.
+pub fn node_identity(folder: &Path) -> Result<String, String> {
+    let path = folder.join("node-id");
+    let wrong = |e: std::io::Error| format!("{}: {e}", path.display());
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(wrong(e)),
+    }
+    let random = std::fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(wrong)?;
+    let identity = format!("node-{}", random.trim().split('-').next().unwrap_or("0"));
+    std::fs::write(&path, format!("{identity}\n")).map_err(wrong)?;
+    Ok(identity)
+}
+
+/// Connects to the log service.
+fn connect(log: &LogCluster, zone: &str) -> Result<Arc<dyn LogService>, String> {
+    let endpoints = log.zones().map_err(|e| e.to_string())?;
+    let config = TcpConfig {
+        endpoints: endpoints.into_iter().map(|(az, address)| Endpoint { az, address }).collect(),
+        az: zone.to_owned(),
+        deadline: Duration::from_millis(log.append_timeout_ms),
+    };
+    TcpLog::connect(config).map_err(|error| format!("cannot reach the log service: {error}"))
+}
+
+/// `fastkeep logsvc`.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
+    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
+    let page = config_runtime::metrics_page::install()?;
+    let data = PathBuf::from(&settings.data);
+    let _lock = config_runtime::data_lock::lock(&data)?;
+    let peers = settings.log.zones().map_err(|e| e.to_string())?;
+    let (own, others): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(zone, _)| *zone == settings.zone);
+    let own = own.into_iter().map(|(_, address)| address).next().unwrap_or_default();
+    let listen = if settings.listen.is_empty() { own } else { settings.listen.clone() };
+    let peers = others.into_iter().map(|(az, address)| PeerConfig { az, address }).collect();
+    let config = ServerConfig {
+        shards: settings.shards,
+        cache_bytes: settings.storage.cache_mb << 20,
+        timing: parts::timing(&settings.storage),
+        auto_replace: settings.storage.replace_wiped,
+        ..ServerConfig::new(&listen, &settings.zone, data, peers)
+    };
+    block_on(async move {
+        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
+        let server = logsvc_server::serve(config).await.map_err(|error| error.to_string())?;
+        let log = connect(&settings.log, &settings.zone)?;
+        let api = Api::new("logsvc", settings.shards, page).with_log(log);
+        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
+        println!("http on {http}");
+        let stop = Notify::new();
+        tokio::select! {
+            () = wait_until_serving(&server) => println!("ready on {}", server.address()),
+            stopped = stop_requested(&stop) => return stopped,
+        }
+        stop_requested(&stop).await?;
+        server.stop().await;
+        Ok(())
+    })
+}
+
+/// Waits until a log replica takes part in the log; until then it waits for its peers and says so.
+async fn wait_until_serving(server: &logsvc_server::ServerHandle) {
+    while !server.is_serving() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `fastkeep proxy`.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn run_proxy(settings: Proxy) -> Result<(), String> {
+    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
+    let page = config_runtime::metrics_page::install()?;
+    parts::raise_file_limit(settings.limits.max_clients);
+    let data = PathBuf::from(&settings.data);
+    let _lock = config_runtime::data_lock::lock(&data)?;
+    block_on(async move {
+        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
+        let log = connect(&settings.log, &settings.zone)?;
+        let repository = parts::repository(&settings.store, &data.join("snapshots"))?;
+        let stop = Arc::new(Notify::new());
+        let owner = node_identity(&data)?;
+        let given = ProxySettings {
+            bind: &settings.bind,
+            port: settings.port,
+            shards: settings.shards,
+            owner: owner.clone(),
+            primary: &settings.primary,
+            limits: &settings.limits,
+            engine: &settings.engine,
+        };
+        let hooks = Arc::new(ProcessHooks::new(None, Arc::clone(&stop)));
+        let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks);
+        let proxy = Arc::new(proxy_server::start(config).map_err(|error| {
+            format!("cannot start the proxy on {}:{}: {error}", settings.bind, settings.port)
+        })?);
+        let api =
+            Api::new("proxy", settings.shards, page).with_log(log).with_proxy(Arc::clone(&proxy), &owner);
+        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
+        println!("http on {http}");
+        if wait_until_served(&proxy, &stop).await {
+            println!("ready on {}:{}", settings.bind, proxy.port());
+            stop_requested(&stop).await?;
+        }
+        if tokio::time::timeout(Duration::from_secs(10), proxy.shutdown()).await.is_err() {
+            tracing::warn!("the proxy did not stop in time; its unanswered writes stay unanswered");
+        }
+        Ok(())
+    })
+}
+
+/// `fastkeep snapshot`.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn run_snapshot(settings: Snapshot) -> Result<(), String> {
+    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
+    let page = config_runtime::metrics_page::install()?;
+    let data = PathBuf::from(&settings.data);
+    let _lock = config_runtime::data_lock::lock(&data)?;
+    block_on(async move {
+        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
+        let log = connect(&settings.log, &settings.zone)?;
+        let repository = parts::repository(&settings.store, &data.join("snapshots"))?;
+        let policy = parts::snapshotter(&settings.snapshots, settings.shards, &data.join("work"));
+        let snapshotter = Arc::new(Snapshotter::start(policy, Arc::clone(&log), Arc::clone(&repository)));
+        let api =
+            Api::new("snapshot", settings.shards, page).with_log(log).with_snapshots(snapshotter, repository);
+        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
+        println!("http on {http}");
+        println!("ready on {http}");
+        stop_requested(&Notify::new()).await
+    })
+}
