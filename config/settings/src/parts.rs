@@ -124,7 +124,7 @@ pub struct LogStorage {
 
 impl Default for LogStorage {
     fn default() -> Self {
-        Self { cache_mb: 64, tick_ms: 50, election_ms: 500, replace_wiped: true }
+        Self { cache_mb: 64, tick_ms: 25, election_ms: 350, replace_wiped: true }
     }
 }
 

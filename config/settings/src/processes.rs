@@ -155,7 +155,7 @@ impl Default for Proxy {
             data: "./data/proxy".to_owned(),
             shards: 1,
             log: LogCluster::default(),
-            primary: Primary { lease_ms: 1_000, lease_margin_ms: 100 },
+            primary: Primary { lease_ms: 2_000, lease_margin_ms: 200 },
             limits: Limits::default(),
             engine: Engine::default(),
             store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },

@@ -36,7 +36,8 @@ fn process<S: Settings>(name: &'static str, about: &'static str) -> Command {
             format!("Sets {key} [default: {default}]")
         };
         command.arg(
-            Arg::new(key)
+            Arg::new(key.clone())
+                .overrides_with(key)
                 .long(long)
                 .value_name("VALUE")
                 .action(ArgAction::Set)

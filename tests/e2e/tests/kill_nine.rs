@@ -2,8 +2,8 @@
 //!
 //! 50 writers pipeline units of work over their own keys, each unit numbered n: `SET seq n`, `INCR total`, and
 //! a transaction that sets two keys to n. The process is killed at a random moment, started again, and every
-//! writer's keys are checked: since one connection's commands run in order, what was applied must be a prefix
-//! of what was sent, at least as long as what was answered.
+//! writer's keys are checked: since one connection's commands on one shard run in order, what was applied must be
+//! a prefix of what was sent, at least as long as what was answered.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,8 +29,8 @@ struct Progress {
 
 fn queue_unit(client: &mut Client, writer: usize, n: u64) {
     let n = n.to_string();
-    client.queue(&["SET", &format!("seq:{writer}"), &n]);
-    client.queue(&["INCR", &format!("total:{writer}")]);
+    client.queue(&["SET", &format!("seq:{{{writer}}}"), &n]);
+    client.queue(&["INCR", &format!("total:{{{writer}}}")]);
     client.queue(&["MULTI"]);
     client.queue(&["SET", &format!("left:{{{writer}}}"), &n]);
     client.queue(&["SET", &format!("right:{{{writer}}}"), &n]);
@@ -78,8 +78,8 @@ fn number(client: &mut Client, key: &str) -> u64 {
 
 /// Checks one writer's keys and returns how many units are there.
 fn check(client: &mut Client, round: usize, writer: usize, progress: &Progress) -> u64 {
-    let seq = number(client, &format!("seq:{writer}"));
-    let total = number(client, &format!("total:{writer}"));
+    let seq = number(client, &format!("seq:{{{writer}}}"));
+    let total = number(client, &format!("total:{{{writer}}}"));
     let left = number(client, &format!("left:{{{writer}}}"));
     let right = number(client, &format!("right:{{{writer}}}"));
     let (sent, answered) = (progress.sent.load(Ordering::Relaxed), progress.answered.load(Ordering::Relaxed));
@@ -92,7 +92,7 @@ fn check(client: &mut Client, round: usize, writer: usize, progress: &Progress) 
     assert!(total <= seq && seq - total <= 1 && total >= left, "an INCR is lost or applied twice: {seen}");
     // What is left of the unit that was cut is completed, so that the next round starts level.
     for _ in total..seq {
-        client.text(&format!("INCR total:{writer}"));
+        client.text(&format!("INCR total:{{{writer}}}"));
     }
     if left < seq {
         client.text(&format!("MSET left:{{{writer}}} {seq} right:{{{writer}}} {seq}"));
