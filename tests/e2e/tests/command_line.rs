@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use tests_harness::{Fastkeep, Running, binary};
 
@@ -66,6 +67,11 @@ fn unknown_keys_in_a_file_are_named_with_their_line() {
     assert!(!output.status.success() && text.contains("line 2") && text.contains("prot"), "{text}");
 }
 
+fn keys_told(running: &Running) -> u64 {
+    let shards: serde_json::Value = serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
+    shards["shards"].as_array().unwrap().iter().map(|shard| shard["keys"].as_u64().unwrap()).sum()
+}
+
 #[test]
 fn ctl_and_http_answer() {
     let folder = tempfile::tempdir().unwrap();
@@ -77,10 +83,12 @@ fn ctl_and_http_answer() {
     let status: serde_json::Value =
         serde_json::from_str(&running.ctl(&["status", "--json"]).unwrap()).unwrap();
     assert_eq!(status["ready"], true, "{status}");
-    let shards: serde_json::Value =
-        serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
-    let keys: u64 = shards["shards"].as_array().unwrap().iter().map(|s| s["keys"].as_u64().unwrap()).sum();
-    assert_eq!(keys, 100, "{shards}");
+    // Workers publish their figures a few times a second.
+    let begun = Instant::now();
+    while keys_told(&running) != 100 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "ctl shards tells {} keys", keys_told(&running));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert!(running.ctl(&["nodes"]).unwrap().contains("az-b"));
     assert!(running.ctl(&["log", "info"]).unwrap().contains("leader"));
     assert!(running.ctl(&["snapshot", "create"]).unwrap().contains("shard"));

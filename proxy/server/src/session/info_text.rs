@@ -118,7 +118,16 @@ fn memory(shared: &Shared, out: &mut Lines<'_>) {
     let data: u64 = shared.status.iter().map(|status| status.bytes.load(Relaxed)).sum();
     let rss = proc_bytes("/proc/self/status", "VmRSS:");
     let peak = proc_bytes("/proc/self/status", "VmHWM:");
-    let used = shared.config.hooks.allocated_bytes().unwrap_or(data);
+    let clients: u64 = shared
+        .clients
+        .list()
+        .iter()
+        .map(|c| c.query_bytes.load(Relaxed) + c.output_bytes.load(Relaxed))
+        .sum();
+    let in_flight: u64 = shared.status.iter().map(|status| status.in_flight_bytes.load(Relaxed)).sum();
+    // What the node itself holds. With `fastkeep up` the process also holds the log's caches, which are bounded
+    // and show in `allocator_allocated` and `used_memory_rss`.
+    let used = data + clients + in_flight;
     let system = proc_bytes("/proc/meminfo", "MemTotal:");
     let dataset_percent = 100.0 * data as f64 / used.max(1) as f64;
     let overhead = used.saturating_sub(data);
@@ -138,14 +147,10 @@ fn memory(shared: &Shared, out: &mut Lines<'_>) {
     out.put("maxmemory_policy", "noeviction");
     out.put("mem_fragmentation_ratio", format_args!("{:.2}", rss as f64 / used.max(1) as f64));
     out.put("mem_fragmentation_bytes", rss.saturating_sub(used));
-    let clients: u64 = shared
-        .clients
-        .list()
-        .iter()
-        .map(|c| c.query_bytes.load(Relaxed) + c.output_bytes.load(Relaxed))
-        .sum();
+    if let Some(allocated) = shared.config.hooks.allocated_bytes() {
+        out.put("allocator_allocated", allocated);
+    }
     out.put("mem_clients_normal", clients);
-    let in_flight: u64 = shared.status.iter().map(|status| status.in_flight_bytes.load(Relaxed)).sum();
     out.put("mem_aof_buffer", in_flight);
 }
 
