@@ -68,7 +68,8 @@ fn unknown_keys_in_a_file_are_named_with_their_line() {
 }
 
 fn keys_told(running: &Running) -> u64 {
-    let shards: serde_json::Value = serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
+    let shards: serde_json::Value =
+        serde_json::from_str(&running.ctl(&["shards", "--json"]).unwrap()).unwrap();
     shards["shards"].as_array().unwrap().iter().map(|shard| shard["keys"].as_u64().unwrap()).sum()
 }
 

@@ -95,5 +95,8 @@ fn the_list_of_commands_is_true() {
         std::fs::write(&file, new).unwrap();
         return;
     }
-    assert_eq!(page, new, "run this test with FASTKEEP_WRITE_DOCS=1 to bring docs/compatibility.md up to date");
+    assert_eq!(
+        page, new,
+        "run this test with FASTKEEP_WRITE_DOCS=1 to bring docs/compatibility.md up to date"
+    );
 }

@@ -46,7 +46,12 @@ fn crates() -> BTreeMap<String, Vec<String>> {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
             let manifest = entry.unwrap().path().join("Cargo.toml");
             let Ok(text) = std::fs::read_to_string(&manifest) else { continue };
-            let name = text.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap().trim_end_matches('"').to_owned();
+            let name = text
+                .lines()
+                .find_map(|l| l.strip_prefix("name = \""))
+                .unwrap()
+                .trim_end_matches('"')
+                .to_owned();
             let body = text.split("[dependencies]").nth(1).unwrap_or_default();
             let body = body.split("\n[").next().unwrap_or_default();
             let used = body
