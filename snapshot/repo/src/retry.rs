@@ -37,7 +37,17 @@ pub fn is_final(error: &Error) -> bool {
             | Error::PermissionDenied { .. }
             | Error::Unauthenticated { .. }
             | Error::UnknownConfigurationKey { .. }
-    )
+    ) || is_refused_listing(error)
+}
+
+/// The S3 client sorts answers to listings under no kind: that credentials or bucket are wrong stands only in the text.
+/// Should the text change, such a listing is retried, which is slower and harms nothing.
+fn is_refused_listing(error: &Error) -> bool {
+    const FINAL: [&str; 3] = ["401", "403", "404"];
+    let Error::Generic { source, .. } = error else { return false };
+    let text = source.to_string();
+    let Some((_, status)) = text.split_once("status code: ") else { return false };
+    FINAL.iter().any(|code| status.starts_with(code))
 }
 
 impl RetryPolicy {

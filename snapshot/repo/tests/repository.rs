@@ -2,8 +2,6 @@
 //! runs on both; what only a network does (lost answers, credentials) is tested on the server.
 #![allow(clippy::unwrap_used)]
 
-mod s3;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -12,11 +10,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use proxy_store::effect::{EffectIndex, EffectWriter, ExpireChange, decode};
 use proxy_store::{Key, Keyspace, Limits, SLOTS};
-use s3::{KEY_ID, S3Server, SECRET};
 use snapshot_rdb::{About, save};
 use snapshot_repo::{
     Location, Manifest, NewSnapshot, RepoConfig, RepoError, Repository, S3Config, Segment, restore,
 };
+use tests_harness::S3Server;
+
+fn on_server(server: &S3Server, prefix: &str) -> RepoConfig {
+    let s3 = S3Config {
+        bucket: S3Server::BUCKET.into(),
+        endpoint: Some(server.endpoint.clone()),
+        region: Some("eu-central-1".into()),
+        path_style: true,
+        credentials: Some((S3Server::KEY_ID.into(), S3Server::SECRET.into())),
+    };
+    RepoConfig { location: Location::S3(s3), prefix: prefix.into(), ..RepoConfig::folder("") }
+}
 
 fn keyspace(keys: usize, value_bytes: usize, seed: u64) -> Keyspace {
     let mut keyspace = Keyspace::new(Limits::default());
@@ -179,16 +188,16 @@ async fn folder_with_prefix() {
 
 #[tokio::test]
 async fn bucket() {
-    let server = S3Server::start().await;
-    suite(server.config("some/prefix"), &server.folder.path().join("bucket")).await;
+    let server = S3Server::start();
+    suite(on_server(&server, "some/prefix"), &server.files()).await;
 }
 
 /// Segments above the size of one part go through multipart uploads and ranged reads.
 #[tokio::test]
 async fn large_segments_go_in_parts() {
-    let server = S3Server::start().await;
+    let server = S3Server::start();
     let folder = tempfile::tempdir().unwrap();
-    for config in [server.config(""), RepoConfig::folder(folder.path())] {
+    for config in [on_server(&server, ""), RepoConfig::folder(folder.path())] {
         let repo = Repository::open(&config).unwrap();
         let keyspace = keyspace(400, 200_000, 5);
         let segments = segments(&repo, 1, &keyspace).await;
@@ -200,8 +209,8 @@ async fn large_segments_go_in_parts() {
 
 #[tokio::test]
 async fn lost_answers_are_resolved() {
-    let server = S3Server::start().await;
-    let repo = Repository::open(&server.config("")).unwrap();
+    let server = S3Server::start();
+    let repo = Repository::open(&on_server(&server, "")).unwrap();
     // Every put is done and then fails, twice: the client's own retry is not enough.
     server.faults.do_and_fail.store(2, Ordering::SeqCst);
     let segments = segments(&repo, 1, &keyspace(10, 10, 1)).await;
@@ -213,23 +222,32 @@ async fn lost_answers_are_resolved() {
     server.faults.refuse.store(3, Ordering::SeqCst);
     assert_eq!(repo.verify(0, 1).await.unwrap().problems, Vec::<String>::new(), "refusals are retried");
     server.faults.refuse.store(u32::MAX, Ordering::SeqCst);
-    let mut config = server.config("");
+    let mut config = on_server(&server, "");
     config.retry.attempts = 2;
     let error = Repository::open(&config).unwrap().latest(0).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
 }
 
-/// Wrong credentials are told at once, without retries.
+/// Wrong credentials and a wrong bucket are told at once, without retries.
 #[tokio::test]
-async fn refused_credentials_are_final() {
-    let server = S3Server::start().await;
-    let mut config = server.config("");
+async fn wrong_credentials_and_buckets_are_final() {
+    let server = S3Server::start();
+    let mut config = on_server(&server, "");
     if let Location::S3(s3) = &mut config.location {
-        s3.credentials = Some((KEY_ID.into(), "wrong".into()));
+        s3.credentials = Some((S3Server::KEY_ID.into(), "wrong".into()));
     }
     let error = Repository::open(&config).unwrap().latest(0).await.unwrap_err();
     assert!(!matches!(error, RepoError::NotFound { .. }), "{error}");
-    assert!(server.faults.requests.load(Ordering::SeqCst) <= 2);
+    assert!(error.to_string().contains("403"), "{error}");
+    assert_eq!(server.faults.requests.load(Ordering::SeqCst), 1);
+
+    let mut config = on_server(&server, "");
+    if let Location::S3(s3) = &mut config.location {
+        s3.bucket = "elsewhere".into();
+    }
+    let error = Repository::open(&config).unwrap().latest(0).await.unwrap_err();
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
+    assert_eq!(server.faults.requests.load(Ordering::SeqCst), 2);
 }
 
 const CHILD: &str = "FASTKEEP_TEST_S3_ENDPOINT";
@@ -243,21 +261,21 @@ async fn credentials_from_the_environment() {
         make(&Repository::open(&config).unwrap(), 5, None, 1).await;
         return;
     }
-    let server = S3Server::start().await;
+    let server = S3Server::start();
     let (endpoint, program) = (server.endpoint.clone(), std::env::current_exe().unwrap());
     let child = tokio::task::spawn_blocking(move || {
         Command::new(program)
             .args(["--exact", "credentials_from_the_environment"])
             .env(CHILD, endpoint)
-            .env("AWS_ACCESS_KEY_ID", KEY_ID)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET)
+            .env("AWS_ACCESS_KEY_ID", S3Server::KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", S3Server::SECRET)
             .env("AWS_REGION", "eu-west-1")
             .output()
             .unwrap()
     });
     let output = child.await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert_eq!(objects(&server.folder.path().join("bucket/from-env"), ".rdb").len(), 2);
+    assert_eq!(objects(&server.files().join("from-env"), ".rdb").len(), 2);
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! Proves the snapshotter over the in-memory log and a folder: equal contents, only changed segments rewritten, the log
-//! trimmed only behind what was verified, nothing broken by a crash or a damaged store.
+//! Proves the snapshotter over the in-memory log, a folder and an S3 server: equal contents, only changed segments
+//! rewritten, the log trimmed only behind what was verified, nothing broken by a crash, or a store damaged or away.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use logsvc_api::{BlockBuilder, RecordKind};
@@ -15,8 +16,9 @@ use proxy_store::types::End;
 use proxy_store::{Key, Keyspace, Limits};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use snapshot_repo::{RepoConfig, Repository, restore, restore_with_log};
+use snapshot_repo::{Location, RepoConfig, Repository, S3Config, restore, restore_with_log};
 use snapshot_worker::{Maker, SnapshotError, Snapshotter, SnapshotterConfig};
+use tests_harness::S3Server;
 
 /// A primary: what it writes goes to the log and, the same way, to its own keyspace.
 struct World {
@@ -31,13 +33,22 @@ struct World {
 }
 
 impl World {
+    /// With its snapshots in a folder.
     async fn new(change: impl FnOnce(&mut SnapshotterConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = RepoConfig::folder(folder.path().join("store"));
+        Self::on(folder, store, change).await
+    }
+
+    async fn on(
+        folder: tempfile::TempDir,
+        mut repo_config: RepoConfig,
+        change: impl FnOnce(&mut SnapshotterConfig),
+    ) -> Self {
         let log = Arc::new(MemoryLog::new(1));
         let claim =
             Claim { shard: 0, owner: "a".into(), lease_ms: 60_000, expected_epoch: 0, expected_tail: 0 };
         let claimed = log.claim(claim).await.unwrap();
-        let mut repo_config = RepoConfig::folder(folder.path().join("store"));
         repo_config.retry.attempts = 1;
         repo_config.orphan_grace = Duration::ZERO;
         let repo = Arc::new(Repository::open(&repo_config).unwrap());
@@ -248,6 +259,42 @@ async fn the_log_stays_while_the_store_is_broken() {
     world.maker().make(0, true).await.unwrap();
     assert_eq!(world.trim().await, 2);
     assert_eq!(contents(&world.restored().await.0), contents(&world.keyspace));
+}
+
+/// The same on a bucket: answers get lost, then the server goes away and comes back.
+#[tokio::test]
+async fn a_bucket_serves_as_well_as_a_folder() {
+    let mut server = S3Server::start();
+    let s3 = S3Config {
+        bucket: S3Server::BUCKET.into(),
+        endpoint: Some(server.endpoint.clone()),
+        region: Some("eu-central-1".into()),
+        path_style: true,
+        credentials: Some((S3Server::KEY_ID.into(), S3Server::SECRET.into())),
+    };
+    let store = RepoConfig { location: Location::S3(s3), prefix: "a/b".into(), ..RepoConfig::folder("") };
+    let mut world = World::on(tempfile::tempdir().unwrap(), store, |config| config.segments = 8).await;
+    let mut rng = StdRng::seed_from_u64(9);
+    for lost in [0, 0, 1, 1] {
+        (0..5).for_each(|_| world.random_block(&mut rng));
+        server.faults.do_and_fail.store(lost, Ordering::SeqCst);
+        let made = world.maker().make(0, true).await.unwrap().manifest.unwrap();
+        assert_eq!((made.position, made.chain()), (world.builder.tail(), world.builder.chain()));
+        assert_eq!(contents(&world.restored().await.0), contents(&world.keyspace));
+        assert_eq!(world.trim().await, made.position);
+    }
+    assert_eq!(world.repo.list(0).await.unwrap().len(), 3, "retention deletes objects");
+
+    let kept = world.trim().await;
+    server.stop();
+    world.random_block(&mut rng);
+    let error = world.maker().make(0, true).await.unwrap_err();
+    assert!(error.to_string().contains("snapshot store"), "{error}");
+    assert_eq!(world.trim().await, kept);
+    server.start_again();
+    world.maker().make(0, true).await.unwrap();
+    assert_eq!(contents(&world.restored().await.0), contents(&world.keyspace));
+    assert_eq!(world.trim().await, world.builder.tail());
 }
 
 /// A crash before the manifest leaves the old snapshot in force, and the next attempt succeeds and cleans up.

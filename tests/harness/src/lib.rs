@@ -7,7 +7,11 @@
 mod client;
 mod oracle;
 mod process;
+#[cfg(feature = "s3")]
+mod s3;
 
 pub use client::{Client, Reply};
 pub use oracle::Oracle;
 pub use process::{Fastkeep, Running, binary, free_ports};
+#[cfg(feature = "s3")]
+pub use s3::{Faults, S3Server};
