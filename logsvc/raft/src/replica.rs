@@ -195,10 +195,17 @@ impl<S: LogStorage> Replica<S> {
         }
         if self.is_leader() {
             self.leader_tick(sink);
-        } else if !self.members.contains(self.id.0) && self.ticks % self.config.election_ticks == 1 {
+        } else if self.is_left_out() && self.ticks % self.config.election_ticks == 1 {
             self.announce(sink);
         }
         self.work(sink);
+    }
+
+    /// Not taken in yet; or it was, as a learner, and nobody speaks to it any more: it may have been dropped
+    /// before it could answer. Whoever leads takes it in, or tells it that it was replaced.
+    fn is_left_out(&self) -> bool {
+        let silent = self.raw.raft.election_elapsed > 2 * self.config.election_ticks;
+        !self.members.contains(self.id.0) || silent && !self.members.voters.contains(&self.id.0)
     }
 
     /// Carries membership changes on, and repeats snapshots that got lost.

@@ -234,9 +234,19 @@ impl<S: LogStorage> Storage for Store<S> {
         Ok(self.last.0)
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    /// The snapshot is as old as the trim point and may not know the replica that it is for. The library drops
+    /// a snapshot that doesn't name its receiver, so it is named as a learner; the entry that took it in
+    /// follows in the log, and taking in a learner again changes nothing.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         match &self.snapshot {
-            Some(snapshot) if snapshot.index >= request_index => Ok(to_raft_snapshot(snapshot)),
+            Some(snapshot) if snapshot.index >= request_index => {
+                let mut snapshot = snapshot.clone();
+                if to != 0 && !snapshot.members.contains(to) {
+                    snapshot.members.learners.push(to);
+                    snapshot.members.learners.sort_unstable();
+                }
+                Ok(to_raft_snapshot(&snapshot))
+            }
             _ => Err(raft::Error::Store(RaftStorageError::SnapshotTemporarilyUnavailable)),
         }
     }

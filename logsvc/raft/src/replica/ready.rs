@@ -237,9 +237,20 @@ impl<S: LogStorage> Replica<S> {
             Some(Err(error)) => tracing::warn!(group = self.group, %error, "change of members refused"),
             None => return false,
         }
+        self.remember_commit(sink);
         tracing::info!(group = self.group, members = ?self.members, "members changed");
         sink.changed(self.group);
         true
+    }
+
+    /// The commit index is usually a hint that may be old after a restart. Not so for a change of members:
+    /// two replicas that restart without knowing that they left a joint configuration would ask replicas of the
+    /// old one that are gone for good.
+    fn remember_commit(&mut self, sink: &mut Sink) {
+        let state = self.raw.raft.hard_state();
+        let state = HardState { term: state.term, vote: state.vote, commit: state.commit };
+        self.written = state;
+        sink.write(self.group, WriteOp::HardState(state), true);
     }
 
     /// Takes a checkpoint if one is due, and trims the log behind the trim point.
