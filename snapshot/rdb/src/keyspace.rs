@@ -329,8 +329,12 @@ impl Applying<'_> {
     fn take(&mut self, shape: Shape, first: Elem<'_>, second: Option<Elem<'_>>, score: Option<f64>) {
         self.applier.shape = shape;
         self.applier.elements.push(first);
-        second.into_iter().for_each(|elem| self.applier.elements.push(elem));
-        score.into_iter().for_each(|score| self.applier.elements.push_score(score));
+        if let Some(second) = second {
+            self.applier.elements.push(second);
+        }
+        if let Some(score) = score {
+            self.applier.elements.push_score(score);
+        }
         if self.applier.full() {
             self.applier.apply_batch(self.keyspace);
         }

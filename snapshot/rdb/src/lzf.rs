@@ -164,6 +164,7 @@ fn copy_back(out: &mut Vec<u8>, distance: usize, length: usize) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
 

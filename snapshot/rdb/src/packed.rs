@@ -210,6 +210,7 @@ fn zipmap_length(rest: &mut Cursor<'_>) -> Result<usize, Wrong> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
 

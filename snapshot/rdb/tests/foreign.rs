@@ -119,12 +119,12 @@ fn sample() -> Vec<u8> {
     let mut effects = EffectWriter::new(&mut body, &mut index);
     effects.set_string(Key::new(0, b"s"), None, &b"abc".repeat(40), ExpireChange::At(4_000_000_000_000));
     effects.set_string(Key::new(3, b"n"), None, b"70000", ExpireChange::Clear);
-    ["1", "two", "-300", "5000000000"].iter().for_each(|item| {
+    for item in ["1", "two", "-300", "5000000000"] {
         effects.list_push(Key::new(0, b"l"), None, End::Right).item(item.as_bytes());
         effects.hash_set(Key::new(0, b"h"), None).item(item.as_bytes(), b"v");
         effects.set_add(Key::new(0, b"t"), None).item(item.as_bytes());
         effects.zset_add(Key::new(0, b"z"), None).item(item.as_bytes(), 1.5);
-    });
+    }
     for i in 0..200 {
         effects.zset_add(Key::new(1, b"large"), None).item(format!("{i}").as_bytes(), f64::from(i));
     }

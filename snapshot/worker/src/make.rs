@@ -193,7 +193,7 @@ impl Maker {
             Ok(pruned) if pruned.snapshots.is_empty() => {}
             Ok(pruned) => tracing::info!(shard = manifest.shard, ?pruned, "old snapshots deleted"),
             Err(error) => {
-                tracing::warn!(shard = manifest.shard, %error, "old snapshots could not be deleted")
+                tracing::warn!(shard = manifest.shard, %error, "old snapshots could not be deleted");
             }
         }
         Ok(())

@@ -1,4 +1,6 @@
 //! Which segments the next snapshot has. A pure function of the previous manifest and the settings.
+// Lists of ranges, also of a single one, are what this is about.
+#![allow(clippy::single_range_in_vec_init)]
 
 use std::ops::Range;
 

@@ -106,23 +106,23 @@ impl Snapshotter {
     }
 
     async fn on_demand(&mut self, demand: Demand) {
-        let mut answer = Ok(Vec::new());
-        let mut known = false;
+        let (mut made, mut errors) = (Vec::new(), Vec::new());
         for index in 0..self.shards.len() {
             let Some(id) = self.shards.get(index).map(|shard| shard.id) else { continue };
             if demand.shard.is_none_or(|wanted| wanted == id) {
-                known = true;
-                match (self.make(index, true).await, &mut answer) {
-                    (Ok(status), Ok(done)) => done.push(status),
-                    (Ok(_), Err(_)) => {}
-                    (Err(error), Ok(_)) => answer = Err(format!("shard {id}: {error}")),
-                    (Err(error), Err(errors)) => errors.push_str(&format!("; shard {id}: {error}")),
+                match self.make(index, true).await {
+                    Ok(status) => made.push(status),
+                    Err(error) => errors.push(format!("shard {id}: {error}")),
                 }
             }
         }
-        if !known {
-            answer = Err("there is no such shard".into());
-        }
+        let answer = if !errors.is_empty() {
+            Err(errors.join("; "))
+        } else if made.is_empty() {
+            Err("there is no such shard".into())
+        } else {
+            Ok(made)
+        };
         // Whoever asked may have gone; the snapshot is made all the same.
         let _ = demand.answer.send(answer);
     }
