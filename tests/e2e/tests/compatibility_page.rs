@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use tests_harness::{Client, Oracle, Reply};
@@ -69,16 +70,16 @@ fn list() -> String {
     let supported = redis.keys().filter(|name| ours.contains(name)).count();
     let mut page = format!("{supported} of Redis 7.0's {} commands and subcommands.\n", redis.len());
     for (group, commands) in groups {
-        page += &format!("\n### {group}\n\n| command | since Redis | |\n|---|---|---|\n");
+        let _ = writeln!(page, "\n### {group}\n\n| command | since Redis | |\n|---|---|---|");
         for (name, since, yes) in commands {
-            page += &format!("| {name} | {since} | {} |\n", if yes { "yes" } else { "not supported" });
+            let _ = writeln!(page, "| {name} | {since} | {} |", if yes { "yes" } else { "not supported" });
         }
     }
     let more: Vec<&String> = ours.iter().filter(|name| !redis.contains_key(*name)).collect();
     if !more.is_empty() {
         page += "\n### Beyond Redis 7.0\n\n";
         for name in more {
-            page += &format!("- {name}\n");
+            let _ = writeln!(page, "- {name}");
         }
     }
     page
