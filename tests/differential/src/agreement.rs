@@ -17,25 +17,57 @@ pub fn show(command: &Command) -> String {
     command.iter().map(|arg| format!("\"{}\"", arg.escape_ascii())).collect::<Vec<_>>().join(" ")
 }
 
-fn name(command: &Command) -> String {
+/// A request's name in capitals.
+pub fn name(command: &Command) -> String {
     command.first().map(|name| String::from_utf8_lossy(name).to_ascii_uppercase()).unwrap_or_default()
 }
 
 /// Whether two replies to `command` are equal.
 pub fn agree(command: &Command, a: &Frame, b: &Frame) -> bool {
-    a == b
-        || match name(command).as_str() {
-            "SRANDMEMBER" | "HRANDFIELD" | "ZRANDMEMBER" | "RANDOMKEY" => a.shape() == b.shape(),
-            "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HVALS" | "KEYS" | "SPOP" => {
-                a.sorted(false) == b.sorted(false)
-            }
-            "HGETALL" => a.sorted(true) == b.sorted(true),
-            "SSCAN" | "SCAN" => scans_agree(a, b, false),
-            "HSCAN" | "ZSCAN" => scans_agree(a, b, true),
-            "OBJECT" => string_forms_agree(a, b),
-            "TTL" | "PTTL" | "EXPIRETIME" | "PEXPIRETIME" => times_agree(a, b),
-            _ => false,
+    if a == b {
+        return true;
+    }
+    let name = name(command);
+    if name.starts_with('Z') {
+        let (a, b) = (a.unsigned(), b.unsigned());
+        a == b || unequal_bytes_agree(command, &name, &a, &b)
+    } else {
+        unequal_bytes_agree(command, &name, a, b)
+    }
+}
+
+fn unequal_bytes_agree(command: &Command, name: &str, a: &Frame, b: &Frame) -> bool {
+    match name {
+        "SRANDMEMBER" | "HRANDFIELD" | "ZRANDMEMBER" | "RANDOMKEY" => a.shape() == b.shape(),
+        "SMEMBERS" | "SINTER" | "SUNION" | "SDIFF" | "HKEYS" | "HVALS" | "KEYS" | "SPOP" => {
+            a.sorted(false) == b.sorted(false)
         }
+        "HGETALL" | "CONFIG" => a.sorted(true) == b.sorted(true),
+        "SSCAN" | "SCAN" => scans_agree(a, b, false),
+        "HSCAN" | "ZSCAN" => scans_agree(a, b, true),
+        "OBJECT" => string_forms_agree(a, b),
+        "HELLO" => greetings_agree(a, b),
+        "TIME" => a.shape() == b.shape(),
+        "CLIENT" | "COMMAND" => {
+            is_number_of_its_own(command) && a.integer().is_some() == b.integer().is_some()
+        }
+        "TTL" | "PTTL" | "EXPIRETIME" | "PEXPIRETIME" => times_agree(a, b),
+        _ => false,
+    }
+}
+
+/// CLIENT ID, and COMMAND COUNT: the number of commands that there are.
+fn is_number_of_its_own(command: &Command) -> bool {
+    command.get(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"ID") || sub.eq_ignore_ascii_case(b"COUNT"))
+}
+
+/// The same fields with the same values, but for the connection's number.
+fn greetings_agree(a: &Frame, b: &Frame) -> bool {
+    let without_id = |frame: &Frame| -> Vec<Frame> {
+        let pairs = frame.parts().chunks(2).filter(|pair| pair[0].text() != "id");
+        pairs.flat_map(|pair| pair.iter().cloned()).collect()
+    };
+    a.parts().len() == b.parts().len() && without_id(a) == without_id(b)
 }
 
 /// The same cursor and the same elements in any order.
@@ -90,16 +122,12 @@ pub fn compare(
     for number in 0..count {
         let command = next();
         let got = tested.run(&command)?;
-        let drawn = (name(&command) == "SPOP").then(|| drawn_members(&got)).unwrap_or_default();
-        let (expected, same) = if drawn.is_empty() {
-            let expected = oracle.run(&command)?;
-            let same = agree(&command, &expected, &got);
-            (expected, same)
+        let mirror = mirrored(&command, &got);
+        let expected = oracle.run(&mirror)?;
+        let same = if mirror == command {
+            agree(&command, &expected, &got)
         } else {
-            let removal = [vec![b"SREM".to_vec(), command[1].clone()], drawn].concat();
-            let removed = oracle.run(&removal)?;
-            let same = removed.integer() == Some(removal.len() as i64 - 2);
-            (removed, same)
+            removed_all(&mirror, &expected)
         };
         if !same {
             differences.push(Difference { number, command, expected, got });
@@ -109,6 +137,20 @@ pub fn compare(
         }
     }
     Ok(differences)
+}
+
+/// What the oracle gets in place of an SPOP that was answered with `reply`: the removal of what was drawn.
+pub fn mirrored(command: &Command, reply: &Frame) -> Command {
+    let drawn = if name(command) == "SPOP" { drawn_members(reply) } else { Vec::new() };
+    match command.get(1) {
+        Some(key) if !drawn.is_empty() => [vec![b"SREM".to_vec(), key.clone()], drawn].concat(),
+        _ => command.clone(),
+    }
+}
+
+/// Whether the oracle had everything that such a removal names.
+pub fn removed_all(removal: &Command, reply: &Frame) -> bool {
+    reply.integer() == Some(removal.len() as i64 - 2)
 }
 
 fn drawn_members(reply: &Frame) -> Vec<Vec<u8>> {

@@ -87,6 +87,16 @@ impl Frame {
         Frame::Many(*tag, chunks.concat())
     }
 
+    /// The same with zeros that have no sign: Redis keeps or loses that of a score by its sorted set's encoding.
+    pub fn unsigned(&self) -> Frame {
+        match self {
+            Frame::Line(line) if line == b",-0" => Frame::Line(b",0".to_vec()),
+            Frame::Bulk(bytes) if bytes == b"-0" => Frame::Bulk(b"0".to_vec()),
+            Frame::Many(tag, parts) => Frame::Many(*tag, parts.iter().map(Frame::unsigned).collect()),
+            other => other.clone(),
+        }
+    }
+
     /// What is left of a reply that is drawn at random: kinds and sizes.
     pub fn shape(&self) -> Frame {
         match self {

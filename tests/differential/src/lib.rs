@@ -1,9 +1,12 @@
 //! tests-differential: random commands that go to redis-server and to us, and must be answered alike.
 //!
 //! `families` chooses the commands, `target` sends them (to an address, or to the engine in this process),
-//! `agreement` says what counts as equal. The tests of this crate put them together.
+//! `agreement` says what counts as equal. `live` compares two running servers, `rounds` adds crashes and
+//! snapshots; the binary and the tests of this crate put them together.
 
 pub mod agreement;
 pub mod families;
 pub mod frame;
+pub mod live;
+pub mod rounds;
 pub mod target;

@@ -37,16 +37,27 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Sends requests in one piece, then reads their replies.
+    pub fn run_all(&mut self, commands: &[Command]) -> io::Result<Vec<Frame>> {
+        let mut requests = Vec::new();
+        for command in commands {
+            requests.extend(format!("*{}\r\n", command.len()).into_bytes());
+            for arg in command {
+                requests.extend(format!("${}\r\n", arg.len()).into_bytes());
+                requests.extend(arg);
+                requests.extend(b"\r\n");
+            }
+        }
+        self.stream.get_mut().write_all(&requests)?;
+        commands.iter().map(|_| Frame::read(&mut self.stream)).collect()
+    }
+}
+
 impl Target for Server {
     fn run(&mut self, command: &Command) -> io::Result<Frame> {
-        let mut request = format!("*{}\r\n", command.len()).into_bytes();
-        for arg in command {
-            request.extend(format!("${}\r\n", arg.len()).into_bytes());
-            request.extend(arg);
-            request.extend(b"\r\n");
-        }
-        self.stream.get_mut().write_all(&request)?;
-        Frame::read(&mut self.stream)
+        let mut replies = self.run_all(std::slice::from_ref(command))?;
+        replies.pop().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 

@@ -7,7 +7,6 @@
 //! server there instead (it is emptied first). Needs redis-server 7.0; without it the test says so and ends.
 #![allow(clippy::unwrap_used)]
 
-use std::io;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -21,26 +20,6 @@ use tests_harness::Oracle;
 
 /// Requests between two looks at all data.
 const STRETCH: usize = 500;
-
-/// A target whose zeros have no sign: Redis keeps or loses a score's sign by its sorted set's encoding.
-struct Unsigned<T>(T);
-
-impl<T: Target> Target for Unsigned<T> {
-    fn run(&mut self, command: &Command) -> io::Result<Frame> {
-        let sorted_set = command.first().is_some_and(|name| matches!(name.first(), Some(b'Z' | b'z')));
-        let reply = self.0.run(command)?;
-        Ok(if sorted_set { unsigned(reply) } else { reply })
-    }
-}
-
-fn unsigned(frame: Frame) -> Frame {
-    match frame {
-        Frame::Line(line) if line == b",-0" => Frame::Line(b",0".to_vec()),
-        Frame::Bulk(bytes) if bytes == b"-0" => Frame::Bulk(b"0".to_vec()),
-        Frame::Many(tag, frames) => Frame::Many(tag, frames.into_iter().map(unsigned).collect()),
-        other => other,
-    }
-}
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -96,18 +75,18 @@ fn differential(seed: u64, protocol: u8) {
         return;
     }
     let oracle = Oracle::start(&[]);
-    let mut expected = Unsigned(Server::connect(oracle.port, protocol).unwrap());
+    let mut expected = Server::connect(oracle.port, protocol).unwrap();
     let count = setting("FASTKEEP_COMMANDS").unwrap_or(30_000) as usize;
     let shown = match setting("FASTKEEP_PORT") {
         Some(port) => {
-            let mut server = Unsigned(Server::connect(port as u16, protocol).unwrap());
+            let mut server = Server::connect(port as u16, protocol).unwrap();
             server.line("FLUSHALL").unwrap();
             run(&mut expected, &mut server, seed, count)
         }
         None => {
-            let mut engine = Unsigned(Engine::new(protocol));
+            let mut engine = Engine::new(protocol);
             let shown = run(&mut expected, &mut engine, seed, count);
-            engine.0.db.check();
+            engine.db.check();
             shown
         }
     };

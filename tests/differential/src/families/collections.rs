@@ -142,7 +142,8 @@ impl Collections<'_> {
             0 if command.len() > 1 => {
                 command.pop();
             }
-            1 => command.push(self.member()),
+            // ZRANK and ZREVRANK take one argument more than in Redis 7.0.
+            1 if !command[0].ends_with(b"RANK") => command.push(self.member()),
             2 => command[0].make_ascii_lowercase(),
             _ => {}
         }

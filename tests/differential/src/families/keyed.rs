@@ -8,8 +8,8 @@ use rand::seq::IndexedRandom;
 use super::collections::Command;
 
 const STRING_KEYS: [&str; 8] = ["k:0", "k:1", "k:2", "k:3", "k:4", "k:5", "n:0", "n:1"];
-/// Keys that [`Keyed::command`] fills with other types.
-const OTHER_KEYS: [&str; 5] = ["list", "hash", "set", "zset", "missing"];
+/// Keys that [`Keyed::command`] fills with other types, and keys of the collections' commands.
+const OTHER_KEYS: [&str; 9] = ["list", "hash", "set", "zset", "missing", "l:0", "h:0", "s:0", "z:0"];
 
 const INTEGERS: [&str; 30] = [
     "0",
@@ -86,7 +86,7 @@ const TIMES: [&str; 22] = [
     "1000000",
     "10000000",
     "5000000",
-    "100000",
+    "6000000",
     "9223372036854775807",
     "-9223372036854775808",
     "9223372036854775",
@@ -181,6 +181,18 @@ impl Keyed<'_> {
         }
     }
 
+    /// A time. Lifetimes that start now are never the same twice: whether the later one of two ends later
+    /// (EXPIRE with GT or LT) would hang on the millisecond in which each server ran them.
+    fn time(&mut self) -> Vec<u8> {
+        let time = self.pick(&TIMES);
+        match std::str::from_utf8(&time).ok().and_then(|text| text.parse::<u64>().ok()) {
+            Some(from_now @ 1_000_000..=10_000_000) => {
+                (from_now + self.rng.random_range(0..1_000_000)).to_string().into_bytes()
+            }
+            _ => time,
+        }
+    }
+
     /// `name` and then what `shape` says: k key, v value, i integer, f float, t time.
     fn shaped(&mut self, name: &str, shape: &str) -> Command {
         let mut command: Command = vec![name.into()];
@@ -190,7 +202,7 @@ impl Keyed<'_> {
                 b'v' => self.value(),
                 b'i' => self.pick(&INTEGERS),
                 b'f' => self.float(),
-                _ => self.pick(&TIMES),
+                _ => self.time(),
             };
             command.push(argument);
         }
@@ -206,7 +218,7 @@ impl Keyed<'_> {
                     let time = match word.to_ascii_uppercase().as_str() {
                         "EXAT=" => self.pick(&FAR_SECONDS),
                         "PXAT=" => self.pick(&FAR_MILLISECONDS),
-                        _ => self.pick(&TIMES),
+                        _ => self.time(),
                     };
                     command.push(time);
                 }

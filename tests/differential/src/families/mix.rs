@@ -1,0 +1,218 @@
+//! Random units of all families: single commands, transactions that a second connection may disturb, keys
+//! whose time comes. With several shards, the keys of one unit share a hash tag.
+
+use proxy_commands::{Id, KeyFlags, Routing, Row};
+use proxy_resp::OwnedArgs;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::seq::{IndexedRandom, IteratorRandom};
+
+use super::collections::{Collections, Command};
+use super::keyed::Keyed;
+use super::sessions::{Sessions, words};
+
+/// Hash tags that units choose from.
+const TAGS: u8 = 9;
+
+/// One thing to do, on both servers alike.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A request on the main connection.
+    Main(Command),
+    /// A request on the second connection, after everything before it has been answered.
+    Other(Command),
+    /// Time passes, in milliseconds, after everything before has been answered.
+    Sleep(u64),
+}
+
+/// Chooses units.
+pub struct Mix<'r> {
+    pub rng: &'r mut SmallRng,
+    pub protocol: u8,
+    /// Whether keys are spread over several shards.
+    pub sharded: bool,
+}
+
+impl Mix<'_> {
+    /// The next unit.
+    pub fn unit(&mut self) -> Vec<Step> {
+        let mut unit = match self.rng.random_range(0..1000) {
+            0..6 => Sessions { rng: self.rng }.turn(self.protocol).map(Step::Main).into(),
+            6..80 => self.transaction(),
+            80..120 => vec![Step::Main(Sessions { rng: self.rng }.command())],
+            120 => self.expiry(),
+            _ => vec![Step::Main(self.data())],
+        };
+        if self.sharded {
+            let tag = self.rng.random_range(0..TAGS);
+            for step in &mut unit {
+                if let Step::Main(command) | Step::Other(command) = step {
+                    put_tag(command, tag);
+                }
+            }
+        }
+        unit
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.rng.random_range(0..100) < percent
+    }
+
+    /// A command over data of any family.
+    fn data(&mut self) -> Command {
+        loop {
+            let command = if self.chance(45) {
+                Keyed { rng: self.rng }.command()
+            } else {
+                Collections { rng: self.rng }.command()
+            };
+            if !self.sharded || has_one_answer_on_shards(&command) {
+                return command;
+            }
+        }
+    }
+
+    /// A command for the inside of a transaction. SPOP takes all there is: what it draws from a part can't be
+    /// told to the other server before the transaction has run.
+    fn queued(&mut self) -> Command {
+        if self.chance(8) {
+            return Sessions { rng: self.rng }.command();
+        }
+        loop {
+            let mut command = self.data();
+            if self.sharded && row(&command).is_some_and(|row| matches!(row.routing, Routing::AllShards(_))) {
+                continue;
+            }
+            if command[0].eq_ignore_ascii_case(b"SPOP") {
+                command.truncate(2);
+                command.push("100000".into());
+            }
+            return command;
+        }
+    }
+
+    fn any_key(&mut self) -> &'static str {
+        let keyed = ["k:0", "k:1", "n:0", "list", "hash"].into_iter();
+        keyed.chain(Collections::all_keys()).choose(self.rng).unwrap_or("k:0")
+    }
+
+    /// MULTI to EXEC or DISCARD, with WATCH before it and refusals inside now and then.
+    fn transaction(&mut self) -> Vec<Step> {
+        let mut unit = Vec::new();
+        if self.chance(40) {
+            self.watch(&mut unit);
+        }
+        unit.push(Step::Main(words("MULTI")));
+        for _ in 0..self.rng.random_range(0..7) {
+            let command = self.queued();
+            unit.push(Step::Main(command));
+        }
+        if self.chance(15) {
+            let at = self.rng.random_range(0..=unit.len());
+            unit.insert(at, Step::Main(Sessions { rng: self.rng }.refused()));
+        }
+        if self.chance(5) {
+            unit.push(Step::Other(self.data()));
+        }
+        let end = *["EXEC", "EXEC", "EXEC", "EXEC", "EXEC", "EXEC", "exec", "DISCARD"]
+            .choose(self.rng)
+            .unwrap_or(&"EXEC");
+        unit.push(Step::Main(words(end)));
+        // What is left open by a stray command ends here, and what is watched is forgotten.
+        unit.push(Step::Main(words("DISCARD")));
+        unit.push(Step::Main(words("UNWATCH")));
+        unit
+    }
+
+    /// Watched keys, and what happens to them before MULTI.
+    fn watch(&mut self, unit: &mut Vec<Step>) {
+        let mut command = words("WATCH");
+        (0..self.rng.random_range(1..4)).for_each(|_| command.push(self.any_key().into()));
+        let first = command[1].clone();
+        unit.push(Step::Main(command));
+        match self.rng.random_range(0..10) {
+            0..2 => unit.push(Step::Main(self.queued())),
+            2..5 => unit.push(Step::Other(self.data())),
+            5 => unit.push(Step::Other(vec!["DEL".into(), first])),
+            6 => unit.push(Step::Other(vec!["SET".into(), first, "other".into()])),
+            7 => unit.push(Step::Main(words("UNWATCH"))),
+            _ => {}
+        }
+    }
+
+    /// Keys get a moment to live; a random command is the first to meet one of them afterwards.
+    fn expiry(&mut self) -> Vec<Step> {
+        let keys: Vec<&str> = (0..3).map(|_| self.any_key()).collect();
+        let mut unit: Vec<Step> =
+            keys.iter().map(|key| Step::Main(words(&format!("PEXPIRE {key} 40")))).collect();
+        let watched = self.chance(30);
+        if watched {
+            unit.push(Step::Main(words(&format!("WATCH {}", keys[0]))));
+        }
+        unit.push(Step::Sleep(50));
+        if watched {
+            unit.extend(["MULTI", "PING", "EXEC"].map(|line| Step::Main(words(line))));
+        }
+        const MEETING: [&str; 18] = [
+            "GET K",
+            "TYPE K",
+            "EXISTS K",
+            "DEL K",
+            "TTL K",
+            "SET K v NX",
+            "SET K v XX KEEPTTL",
+            "INCR K",
+            "LPUSH K a",
+            "HSET K f v",
+            "SADD K 1",
+            "ZADD K 1 a",
+            "PERSIST K",
+            "RENAME K k:1",
+            "COPY K k:1",
+            "GETDEL K",
+            "PEXPIRE K 100000000",
+            "OBJECT ENCODING K",
+        ];
+        for key in keys {
+            let line = MEETING.choose(self.rng).unwrap_or(&"GET K").replace('K', key);
+            unit.push(Step::Main(words(&line)));
+            unit.push(Step::Main(words(&format!("EXISTS {key}"))));
+        }
+        unit
+    }
+}
+
+/// The row of a request that is not refused at once.
+fn row(command: &Command) -> Option<&'static Row> {
+    let args: OwnedArgs = command.iter().collect();
+    proxy_engine::resolve(args.as_args()).ok()
+}
+
+/// Positions of a request's keys.
+pub fn key_positions(command: &Command) -> Vec<usize> {
+    let mut found = Vec::new();
+    if let Some(row) = row(command) {
+        if row.has_plain_keys() {
+            found.extend(row.plain_keys(command.len()));
+        } else {
+            let _ = row.for_each_key(command.len(), |i| &command[i], |at, _: KeyFlags| found.push(at));
+        }
+    }
+    found.retain(|at| *at < command.len());
+    found
+}
+
+/// SCAN's cursors name shards, and DEBUG looks at one shard only.
+fn has_one_answer_on_shards(command: &Command) -> bool {
+    row(command).is_none_or(|row| !matches!(row.id, Id::Scan | Id::Debug))
+}
+
+/// Ends every key with the same hash tag.
+fn put_tag(command: &mut Command, tag: u8) {
+    let mut positions = key_positions(command);
+    positions.sort_unstable();
+    positions.dedup();
+    for at in positions {
+        command[at].extend(format!("{{{tag}}}").into_bytes());
+    }
+}
