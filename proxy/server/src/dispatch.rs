@@ -67,9 +67,13 @@ pub(crate) fn execute(
         Err(fail) => {
             worker.stats.commands.add(1);
             worker.stats.error(fail.as_bytes());
-            session.reject();
-            batch.reply.error_bytes(fail.as_bytes());
-            Flow::Next
+            if args.at(0).eq_ignore_ascii_case(b"EXEC") {
+                transaction::refuse_exec(worker, session, batch, fail.as_bytes())
+            } else {
+                session.reject();
+                batch.reply.error_bytes(fail.as_bytes());
+                Flow::Next
+            }
         }
     };
     if session.reply_mode != ReplyMode::On {
@@ -145,6 +149,12 @@ fn resolved(
 
 /// The shard of a command's keys; without keys, one that lives here if there is one.
 pub(crate) fn place(worker: &Worker, row: &Row, args: Args<'_>) -> Place {
+    place_of_keys(worker, row, args)
+        .unwrap_or_else(|| Place::Shard(worker.locals().next().map_or(0, |(id, _)| id), None))
+}
+
+/// The shard of a command's keys; none without keys, or when they can't be told from a wrong request.
+pub(crate) fn place_of_keys(worker: &Worker, row: &Row, args: Args<'_>) -> Option<Place> {
     let shared = &worker.shared;
     let mut found: Option<(ShardId, Option<u16>)> = None;
     let mut crossing = false;
@@ -163,10 +173,9 @@ pub(crate) fn place(worker: &Worker, row: &Row, args: Args<'_>) -> Place {
         let _ = row.for_each_key(args.len(), |i| args.at(i), |position, _: KeyFlags| see(position));
     }
     if crossing {
-        return Place::Crossing;
+        return Some(Place::Crossing);
     }
-    let (shard, slot) = found.unwrap_or_else(|| (worker.locals().next().map_or(0, |(id, _)| id), None));
-    Place::Shard(shard, slot)
+    found.map(|(shard, slot)| Place::Shard(shard, slot))
 }
 
 /// Runs a command on one shard, here or elsewhere.

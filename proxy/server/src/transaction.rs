@@ -109,9 +109,11 @@ fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
     match row.routing {
         Routing::AllShards(_) => Target::Many,
         Routing::AnyShard => Target::None,
-        _ => match dispatch::place(worker, row, args) {
-            Place::Shard(shard, _) => Target::Shard(shard),
-            Place::Crossing => Target::Many,
+        // A request whose keys can't be told runs wherever the others do: it answers an error.
+        _ => match dispatch::place_of_keys(worker, row, args) {
+            None => Target::None,
+            Some(Place::Shard(shard, _)) => Target::Shard(shard),
+            Some(Place::Crossing) => Target::Many,
         },
     }
 }
@@ -330,6 +332,14 @@ fn step_without_shard(
             None => batch.reply.error(CROSSSLOT),
         }
     }
+}
+
+/// An EXEC that is no valid request: as in Redis it ends the transaction, and the reply names the reason.
+#[cold]
+pub(crate) fn refuse_exec(worker: &Worker, session: &mut Session, batch: &mut Batch, why: &[u8]) -> Flow {
+    let reason = String::from_utf8_lossy(why.strip_prefix(b"ERR ").unwrap_or(why));
+    let text = format!("EXECABORT Transaction discarded because of: {reason}");
+    give_up(worker, session, batch, &text)
 }
 
 fn give_up(worker: &Worker, session: &mut Session, batch: &mut Batch, why: &str) -> Flow {

@@ -90,6 +90,13 @@ fn watch_sees_changes_of_others() {
     client.send(&["WATCH k", "MULTI", "NOSUCH", "EXEC"]);
     let replies: Vec<String> = (0..4).map(|_| client.reply()).collect();
     assert_eq!(replies[3], "-EXECABORT Transaction discarded because of previous errors.");
+    client.send(&["MULTI", "SET k 4", "EXEC now", "EXEC"]);
+    let replies: Vec<String> = (0..4).map(|_| client.reply()).collect();
+    assert_eq!(
+        replies[2],
+        "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    );
+    assert_eq!(replies[3], "-ERR EXEC without MULTI");
 }
 
 #[test]
