@@ -236,6 +236,12 @@ fn transactions_and_watches_on_another_worker() {
         client.send(&["MULTI", &format!("INCR {key}"), "EXEC"]);
         assert_eq!([client.reply(), client.reply(), client.reply()], ["+OK", "+QUEUED", "nil"]);
     }
+    for tag in ["a", "b", "c", "d"] {
+        // Which keys a wrong count means can't be told; the command itself says what is wrong.
+        client.send(&["MULTI", &format!("SET {{{tag}}}k 1"), &format!("LMPOP -1 {{{tag}}}l LEFT"), "EXEC"]);
+        let replies: Vec<String> = (0..4).map(|_| client.reply()).collect();
+        assert_eq!(replies[3], "[+OK -ERR numkeys should be greater than 0]");
+    }
     client.send(&["MULTI", "SET a 1", "SET b 1", "SET c 1", "EXEC"]);
     let replies: Vec<String> = (0..5).map(|_| client.reply()).collect();
     assert!(replies.iter().any(|reply| reply.starts_with("-CROSSSLOT")), "{replies:?}");
