@@ -84,7 +84,7 @@ fn value_into(state: &mut State, entry: &Entry<'_>) {
         }
         Value::ZSet(zset) => {
             let mut text = Vec::new();
-            for (member, score) in zset.iter() {
+            for (member, score) in zset {
                 let mut pair = State::default();
                 mix_elem(&mut pair, member);
                 text.clear();

@@ -189,7 +189,7 @@ pub(crate) fn hincrbyfloat(call: &mut Call<'_>) -> Result<(), Fail> {
     let key = call.key(1);
     let found = call.find_hash(key)?;
     let sum = match found.as_ref().and_then(|(hash, _)| hash.get(field)) {
-        Some(value) => LongDouble::parse(&value.to_cow()).ok_or(Fail::HASH_NOT_FLOAT)?.add(increment),
+        Some(value) => LongDouble::parse(&value.to_cow()).ok_or(Fail::HASH_NOT_FLOAT)?.plus(increment),
         None => Some(increment),
     };
     let mut text = Vec::with_capacity(32);

@@ -64,7 +64,9 @@ fn draws_are_even() {
     fill(&mut db, 6);
     for command in ["SRANDMEMBER s -6000", "HRANDFIELD h -6000", "ZRANDMEMBER z -6000"] {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        ask(&mut db, command).into_iter().for_each(|name| *counts.entry(name).or_default() += 1);
+        for name in ask(&mut db, command) {
+            *counts.entry(name).or_default() += 1;
+        }
         assert_eq!(counts.len(), 6);
         assert!(counts.values().all(|count| (850..1150).contains(count)), "{command}: {counts:?}");
     }

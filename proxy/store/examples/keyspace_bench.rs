@@ -100,7 +100,7 @@ fn lookups(keys: usize, label: &str) {
     });
     let mut ints = fill(keys, b"12345678");
     time(&format!("{label}: INCR with handle"), picks.len(), |i| {
-        increment(&mut ints, Key::new(0, &picks[i]), 2)
+        increment(&mut ints, Key::new(0, &picks[i]), 2);
     });
 }
 

@@ -43,7 +43,7 @@ impl LongDouble {
     }
 
     /// The sum, rounded; `None` when it is infinite or not a number.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn plus(self, other: Self) -> Option<Self> {
         let (low, high) = match (self.magnitude?, other.magnitude?) {
             (a, b) if a.1 <= b.1 => ((self.negative, a), (other.negative, b)),
             (a, b) => ((other.negative, b), (self.negative, a)),

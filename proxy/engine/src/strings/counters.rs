@@ -55,7 +55,7 @@ pub(crate) fn incrbyfloat(call: &mut Call<'_>) -> Result<(), Fail> {
     let before = before.ok_or(Fail::NOT_FLOAT)?;
     let by = LongDouble::parse(call.args.at(2)).ok_or(Fail::NOT_FLOAT)?;
     let mut text = Vec::with_capacity(32);
-    before.add(by).ok_or(Fail::NAN_OR_INFINITY)?.format(&mut text);
+    before.plus(by).ok_or(Fail::NAN_OR_INFINITY)?.format(&mut text);
     let handle = call.handle_of(found.map(|(_, entry)| entry).as_ref());
     call.fx.set_string(key, handle, &text, ExpireChange::Keep);
     call.out.bulk(&text);

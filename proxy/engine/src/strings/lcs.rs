@@ -43,9 +43,9 @@ pub(crate) fn lcs(call: &mut Call<'_>) -> Result<(), Fail> {
     }
     let table = Table::new(a, b);
     if options.idx {
-        reply_matches(call, &table, &options)
+        reply_matches(call, &table, &options);
     } else {
-        call.out.bulk(&table.subsequence())
+        call.out.bulk(&table.subsequence());
     }
     Ok(())
 }
