@@ -44,9 +44,6 @@ async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 /// All replicas of a shard vote, answer and have everything.
 async fn whole(log: &Arc<dyn LogService>, shard: u32) -> bool {
     let Ok(found) = log.describe(shard).await else { return false };
-    if std::env::var("SHOW").is_ok() {
-        println!("{found:?}");
-    }
     let well = |state| matches!(state, ReplicaState::Leader | ReplicaState::Follower);
     found.replicas.len() == 3 && found.replicas.iter().all(|replica| well(replica.state) && replica.lag == 0)
 }

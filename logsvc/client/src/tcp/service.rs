@@ -46,7 +46,7 @@ impl Client {
             let link = self.0.leader(group);
             match timeout_at(deadline, link.call(request)).await {
                 Ok(Ok(Answer::NotLeader { leader, .. })) => {
-                    self.0.not_leader(group, number, leader.as_deref())
+                    self.0.not_leader(group, number, leader.as_deref());
                 }
                 Ok(Ok(Answer::Error { error, .. })) => return Err(error),
                 Ok(Ok(answer)) => return Ok(answer),
@@ -143,7 +143,7 @@ impl LogService for Client {
                     }
                     Ok(Ok(Answer::Blocks(blocks))) => return Answer::verify_blocks(blocks),
                     Ok(Ok(Answer::Error { error: error @ LogError::Corrupt(_), .. })) => {
-                        damaged = Some(error)
+                        damaged = Some(error);
                     }
                     Ok(Ok(Answer::Error { error: LogError::Unavailable(_), .. }) | Err(_)) => {}
                     Ok(Ok(Answer::Error { error, .. })) => return Err(error),

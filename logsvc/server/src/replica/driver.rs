@@ -143,9 +143,8 @@ impl Driver {
             }
             Message::Call { group, call, reply } => match call {
                 Call::Propose(command) => {
-                    self.request(group, Request::Propose(command), Waiting::Call(reply))
+                    self.request(group, Request::Propose(command), Waiting::Call(reply));
                 }
-                Call::Direct(request) => self.request(group, request, Waiting::Call(reply)),
                 Call::Query(query) => self.request(group, Request::ReadIndex, Waiting::Query(query, reply)),
             },
             Message::Stop => self.stop = true,
@@ -337,8 +336,7 @@ impl Driver {
         let unknown = || call_error(Refusal::UnknownGroup);
         if let Query::Describe = query {
             let status = self.node.status(group).ok_or_else(unknown)?;
-            let bytes = self.storage.disk_bytes();
-            let description = describe::describe(&status, &self.zones, bytes);
+            let description = describe::describe(&status, &self.zones, self.storage.disk_bytes());
             return Ok(CallReply::Description(Box::new(description.ok_or_else(unknown)?)));
         }
         let meta = self.node.meta().ok_or_else(unknown)?;
@@ -346,14 +344,14 @@ impl Driver {
             revision: found.revision,
             value: found.value.clone(),
         };
-        Ok(match query {
-            Query::MetaGet(key) => CallReply::MetaValue(meta.get(&key).map(value)),
+        match query {
+            Query::MetaGet(key) => Ok(CallReply::MetaValue(meta.get(&key).map(value))),
             Query::MetaList(prefix) => {
                 let listed = meta.list(&prefix).map(|(key, found)| (key.to_owned(), value(found)));
-                CallReply::MetaValues(listed.collect())
+                Ok(CallReply::MetaValues(listed.collect()))
             }
-            Query::MetaRevision | Query::Describe => CallReply::Revision(meta.revision()),
-        })
+            Query::Describe => Err(unknown()),
+        }
     }
 
     fn publish_all(&mut self) {
@@ -414,7 +412,7 @@ fn outcome_of(result: Result<Change, Refusal>) -> Result<Outcome, Refusal> {
 fn call_result(result: Result<Change, Refusal>) -> CallResult {
     match result {
         Ok(Change::Applied { outcome, .. }) => Ok(CallReply::Applied(outcome)),
-        Ok(_) => Ok(CallReply::Done),
+        Ok(_) => Err(call_error(Refusal::Uncertain)),
         Err(refusal) => Err(call_error(refusal)),
     }
 }

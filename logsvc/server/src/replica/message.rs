@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use logsvc_api::{BlockHeader, Position};
 use logsvc_client::{LogError, MetaValue, ShardDescription};
-use logsvc_raft::{Command, GroupId, Input, NodeNumber, Outcome, Refusal, ReplicaId, Request};
+use logsvc_raft::{Command, GroupId, Input, NodeNumber, Outcome, Refusal, ReplicaId};
 use tokio::sync::oneshot;
 
 /// Into the replica's thread.
@@ -41,8 +41,6 @@ pub enum Call {
     Propose(Command),
     /// Look at the state, no older than the call.
     Query(Query),
-    /// Anything else that the driver offers.
-    Direct(Request),
 }
 
 /// A look at a group's state.
@@ -54,8 +52,6 @@ pub enum Query {
     MetaGet(String),
     /// All with a prefix.
     MetaList(String),
-    /// The newest revision.
-    MetaRevision,
 }
 
 /// What a call led to.
@@ -63,16 +59,12 @@ pub enum Query {
 pub enum CallReply {
     /// The command was applied.
     Applied(Outcome),
-    /// Nothing to say.
-    Done,
     /// A shard.
     Description(Box<ShardDescription>),
     /// A value.
     MetaValue(Option<MetaValue>),
     /// Values.
     MetaValues(Vec<(String, MetaValue)>),
-    /// A revision.
-    Revision(u64),
 }
 
 /// Why a call failed.

@@ -162,15 +162,4 @@ impl Reader {
         self.driver.push(Message::Input(Input::Quarantine { group, index, reason: detail }));
         LogError::Corrupt(text)
     }
-
-    /// Reads entries `low..=high` of a group only to see whether they are intact. True if they are.
-    pub fn verify(&self, group: GroupId, low: u64, high: u64) -> bool {
-        match self.storage.entries(group, low, high + 1, WALK_BYTES) {
-            Err(StorageError::Corrupt { group, index, detail }) => {
-                self.report(group, index, detail);
-                false
-            }
-            _ => true,
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use logsvc_api::Position;
-use logsvc_raft::{GroupStatus, NodeNumber, ReplicaId, Role};
+use logsvc_raft::{GroupStatus, Role};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -29,12 +29,6 @@ pub struct GroupView {
 }
 
 impl GroupView {
-    /// The node that leads, as this replica knows.
-    pub fn leader(&self) -> Option<NodeNumber> {
-        let id = self.leader.load(Ordering::Acquire);
-        (id != 0).then(|| ReplicaId(id).node())
-    }
-
     /// True while this replica leads.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Acquire)

@@ -1,7 +1,5 @@
 //! The replica's writer thread: takes all waiting batches, joins them into one synced write, reports how far it came.
 
-use std::sync::Arc;
-
 use logsvc_raft::{Input, LogStorage, StorageError, WriteBatch};
 
 use super::inbox::Inbox;
@@ -59,6 +57,3 @@ pub fn write<S: LogStorage>(storage: &S, batches: &[WriteBatch]) -> Option<Input
         Err(error) => Input::StorageFailed { reason: error.to_string() },
     })
 }
-
-/// Shared handle to the writer's queue.
-pub type Jobs = Arc<Inbox<Job>>;

@@ -251,8 +251,12 @@ impl LogStorage for RocksStorage {
         let checkpoints = self.checkpoints(group)?;
         let mut positions = self.positions.lock();
         positions.remove(group);
-        snapshot.iter().for_each(|snapshot| positions.install(group, snapshot));
-        checkpoints.iter().for_each(|checkpoint| positions.add(group, checkpoint));
+        if let Some(snapshot) = &snapshot {
+            positions.install(group, snapshot);
+        }
+        for checkpoint in &checkpoints {
+            positions.add(group, checkpoint);
+        }
         drop(positions);
         let base = snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
         let (last_index, last_term) = self.last_entry(group)?.filter(|last| last.0 > base.0).unwrap_or(base);
