@@ -153,28 +153,29 @@ impl Mix<'_> {
         if watched {
             unit.extend(["MULTI", "PING", "EXEC"].map(|line| Step::Main(words(line))));
         }
+        // Score 0, since ranges of members have no meaning over mixed scores.
         const MEETING: [&str; 18] = [
-            "GET K",
-            "TYPE K",
-            "EXISTS K",
-            "DEL K",
-            "TTL K",
-            "SET K v NX",
-            "SET K v XX KEEPTTL",
-            "INCR K",
-            "LPUSH K a",
-            "HSET K f v",
-            "SADD K 1",
-            "ZADD K 1 a",
-            "PERSIST K",
-            "RENAME K k:1",
-            "COPY K k:1",
-            "GETDEL K",
-            "PEXPIRE K 100000000",
-            "OBJECT ENCODING K",
+            "GET @",
+            "TYPE @",
+            "EXISTS @",
+            "DEL @",
+            "TTL @",
+            "SET @ v NX",
+            "SET @ v XX KEEPTTL",
+            "INCR @",
+            "LPUSH @ a",
+            "HSET @ f v",
+            "SADD @ 1",
+            "ZADD @ 0 a",
+            "PERSIST @",
+            "RENAME @ k:1",
+            "COPY @ k:1",
+            "GETDEL @",
+            "PEXPIRE @ 100000000",
+            "OBJECT ENCODING @",
         ];
         for key in keys {
-            let line = MEETING.choose(self.rng).unwrap_or(&"GET K").replace('K', key);
+            let line = MEETING.choose(self.rng).unwrap_or(&"GET @").replace('@', key);
             unit.push(Step::Main(words(&line)));
             unit.push(Step::Main(words(&format!("EXISTS {key}"))));
         }
