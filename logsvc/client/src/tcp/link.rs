@@ -18,6 +18,11 @@ use crate::wire::{
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// How often a connection is tried out.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// A replica that leaves a probe unanswered for this long counts as gone, although its connection stands: its
+/// process is paused, or the network is cut. Shorter than leases, so that another leader is found in time.
+const PROBE_LIMIT: Duration = Duration::from_millis(500);
 const HANDSHAKE_BYTES: usize = 64 << 10;
 
 /// Why a call over a link brought nothing.
@@ -123,11 +128,24 @@ impl Link {
         Some(reader)
     }
 
+    /// Ends when a probe stays unanswered.
+    async fn silence(&self) {
+        while timeout(PROBE_LIMIT, self.call(&PROBE)).await.is_ok() {
+            sleep(PROBE_EVERY).await;
+        }
+    }
+
     async fn read(&self, reader: &mut FrameReader, shared: &std::sync::Weak<Shared>) {
+        let silence = self.silence();
+        tokio::pin!(silence);
         loop {
             let frame = tokio::select! {
                 frame = reader.next() => frame,
                 () = gone(shared) => return,
+                () = &mut silence => {
+                    tracing::warn!(az = self.az, address = self.address, "a log replica does not answer; connecting again");
+                    return;
+                }
             };
             let Ok(Some(Frame { kind, request, body })) = frame else { return };
             let answer = match Answer::decode(kind, body) {
@@ -146,6 +164,9 @@ impl Link {
         }
     }
 }
+
+/// Answered by any replica from memory: a read behind everything there is.
+const PROBE: Request = Request::Read { shard: 0, from: i64::MAX as u64, max_bytes: 0, wait_ms: 0 };
 
 /// Ends when the client was dropped.
 async fn gone(shared: &std::sync::Weak<Shared>) {
