@@ -39,7 +39,9 @@ fn main() -> ExitCode {
         (Some(oracle), Some(tested)) => running(plan, oracle, tested),
         _ => started(plan),
     };
-    differences.iter().for_each(|difference| println!("{difference}\n"));
+    for difference in &differences {
+        println!("{difference}\n");
+    }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
         "seed {}: {compared} commands compared in {seconds:.1} s, {} differences",

@@ -13,7 +13,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use tests_differential::agreement::compare;
-use tests_differential::families::collections::{Collections, Command};
+use tests_differential::families::collections::Collections;
 use tests_differential::frame::Frame;
 use tests_differential::target::{Engine, Server, Target};
 use tests_harness::Oracle;

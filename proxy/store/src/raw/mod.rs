@@ -28,6 +28,5 @@ pub(crate) use entry::{EntryBox, EntryMut, EntryRef, LONGEST_STRING, NewValue};
 pub(crate) use hasher::Hasher;
 pub(crate) use table::{CURSOR_BITS, Place, Table};
 
-
 #[cfg(test)]
 mod table_tests;
