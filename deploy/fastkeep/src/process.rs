@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config_settings::{LogCluster, LogService as LogSettings, Proxy, Snapshot};
+use config_runtime::metrics_page::MetricsPage;
+use config_settings::{LogCluster, LogService as LogSettings, Logging, Proxy, Snapshot};
 use logsvc_client::LogService;
 use logsvc_client::tcp::{Endpoint, TcpConfig, TcpLog};
 use logsvc_server::{PeerConfig, ServerConfig};
@@ -30,6 +31,18 @@ pub fn block_on<F: Future<Output = Result<(), String>>>(future: F) -> Result<(),
     let outcome = runtime.block_on(future);
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
+}
+
+/// Starts logs and metrics of this process.
+///
+/// # Errors
+/// When the logging settings are wrong.
+pub fn observe(logging: &Logging) -> Result<MetricsPage, String> {
+    config_runtime::logging::start(&logging.format, &logging.filter)?;
+    let page = config_runtime::metrics_page::install()?;
+    logsvc_server::metric_names::describe();
+    proxy_server::metric_names::describe();
+    Ok(page)
 }
 
 /// Waits for a signal, or for SHUTDOWN from a client.
@@ -94,8 +107,7 @@ fn connect(log: &LogCluster, zone: &str) -> Result<Arc<dyn LogService>, String> 
 /// # Errors
 /// Why it cannot start.
 pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
-    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
-    let page = config_runtime::metrics_page::install()?;
+    let page = observe(&settings.logging)?;
     let data = PathBuf::from(&settings.data);
     let _lock = config_runtime::data_lock::lock(&data)?;
     let peers = settings.log.zones().map_err(|e| e.to_string())?;
@@ -140,8 +152,7 @@ async fn wait_until_serving(server: &logsvc_server::ServerHandle) {
 /// # Errors
 /// Why it cannot start.
 pub fn run_proxy(settings: Proxy) -> Result<(), String> {
-    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
-    let page = config_runtime::metrics_page::install()?;
+    let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
     let _lock = config_runtime::data_lock::lock(&data)?;
@@ -185,8 +196,7 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
 /// # Errors
 /// Why it cannot start.
 pub fn run_snapshot(settings: Snapshot) -> Result<(), String> {
-    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
-    let page = config_runtime::metrics_page::install()?;
+    let page = observe(&settings.logging)?;
     let data = PathBuf::from(&settings.data);
     let _lock = config_runtime::data_lock::lock(&data)?;
     block_on(async move {

@@ -16,15 +16,14 @@ use tokio::sync::Notify;
 
 use crate::api::Api;
 use crate::parts::{self, ProcessHooks, ProxySettings};
-use crate::process::{block_on, node_identity, stop_requested, wait_until_served};
+use crate::process::{block_on, node_identity, observe, stop_requested, wait_until_served};
 
 /// Runs until SIGINT, SIGTERM or SHUTDOWN.
 ///
 /// # Errors
 /// Why it cannot start or serve.
 pub fn run(settings: Up) -> Result<(), String> {
-    config_runtime::logging::start(&settings.logging.format, &settings.logging.filter)?;
-    let page = config_runtime::metrics_page::install()?;
+    let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
     let _lock = config_runtime::data_lock::lock(&data)?;

@@ -26,6 +26,10 @@ pub struct ShardState {
     pub chain: u64,
     /// Positions up to here are no longer served.
     pub trim: Position,
+    /// Bytes of all blocks that were ever accepted.
+    pub bytes: u64,
+    /// How many of them lie at or below `trim`, estimated as if positions were equally long.
+    pub trimmed_bytes: u64,
 }
 
 impl ShardState {
@@ -40,7 +44,24 @@ impl ShardState {
             tail: 0,
             chain: CHAIN_START,
             trim: 0,
+            bytes: 0,
+            trimmed_bytes: 0,
         }
+    }
+
+    /// Bytes of the blocks between trim point and tail, about.
+    pub fn kept_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.trimmed_bytes)
+    }
+
+    fn trim_to(&mut self, position: Position) {
+        let trim = self.trim.max(position.min(self.tail));
+        let kept = u128::from(self.kept_bytes());
+        let (gone, all) = (u128::from(trim - self.trim), u128::from((self.tail - self.trim).max(1)));
+        // A part of what is kept, so it fits.
+        self.trimmed_bytes =
+            self.trimmed_bytes.saturating_add(u64::try_from(kept * gone / all).unwrap_or(u64::MAX));
+        self.trim = trim;
     }
 
     /// Decides a block: accepted if it is of the current epoch and continues the log exactly; accepted again if
@@ -59,6 +80,7 @@ impl ShardState {
         }
         self.tail = last;
         self.chain = block.chain();
+        self.bytes = self.bytes.saturating_add(block.bytes().len() as u64);
         Outcome::Appended { first, last, duplicate: false }
     }
 
@@ -69,7 +91,7 @@ impl ShardState {
             Command::Renew { epoch } if *epoch == self.epoch => Some(Outcome::Renewed { epoch: self.epoch }),
             Command::Renew { .. } => Some(Outcome::Fenced { epoch: self.epoch }),
             Command::Trim { position } => {
-                self.trim = self.trim.max((*position).min(self.tail));
+                self.trim_to(*position);
                 Some(Outcome::Trimmed { trim: self.trim })
             }
             Command::Append(_) | Command::MetaPut { .. } | Command::MetaDelete { .. } => None,
@@ -88,10 +110,11 @@ impl ShardState {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(80 + self.owner.len());
+        let mut out = Vec::with_capacity(96 + self.owner.len());
         out.u8(VERSION);
         out.u32(self.shard);
-        for field in [self.epoch, self.epoch_start, self.lease_ms, self.tail, self.chain, self.trim] {
+        let numbers = [self.epoch, self.epoch_start, self.lease_ms, self.tail, self.chain, self.trim];
+        for field in numbers.into_iter().chain([self.bytes, self.trimmed_bytes]) {
             out.u64(field);
         }
         out.bytes(self.owner.as_bytes());
@@ -111,6 +134,8 @@ impl ShardState {
             tail: take.u64()?,
             chain: take.u64()?,
             trim: take.u64()?,
+            bytes: take.u64()?,
+            trimmed_bytes: take.u64()?,
             owner: take.string()?,
         };
         take.end(state)

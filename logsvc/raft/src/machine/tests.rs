@@ -83,7 +83,10 @@ fn the_trim_point_never_moves_back_nor_past_the_tail() {
     apply(&mut machine, Command::Append(block(&mut BlockBuilder::new(0, 0, 0), 1, 5)));
     assert_eq!(apply(&mut machine, Command::Trim { position: 3 }), Outcome::Trimmed { trim: 3 });
     assert_eq!(apply(&mut machine, Command::Trim { position: 1 }), Outcome::Trimmed { trim: 3 });
+    let kept = |machine: &Machine| machine.shard().map_or(0, ShardState::kept_bytes);
+    assert!(kept(&machine) > 0, "what was not trimmed is kept");
     assert_eq!(apply(&mut machine, Command::Trim { position: 99 }), Outcome::Trimmed { trim: 5 });
+    assert_eq!(kept(&machine), 0, "all is trimmed, nothing is kept");
 }
 
 #[test]

@@ -8,11 +8,7 @@ use logsvc_raft::{GroupId, GroupStatus, MemberStatus, NodeNumber, Role};
 use crate::metric_names;
 
 /// A shard's description; none for the metadata group.
-pub fn describe(
-    status: &GroupStatus,
-    zones: &HashMap<NodeNumber, String>,
-    bytes: u64,
-) -> Option<ShardDescription> {
+pub fn describe(status: &GroupStatus, zones: &HashMap<NodeNumber, String>) -> Option<ShardDescription> {
     let shard = status.shard.as_ref()?;
     Some(ShardDescription {
         shard: shard.shard,
@@ -24,7 +20,7 @@ pub fn describe(
         chain: shard.chain,
         trim: shard.trim,
         durable: shard.tail,
-        bytes,
+        bytes: shard.kept_bytes(),
         leader: status.leader.map(|leader| leader.0),
         replicas: status.member_status.iter().map(|member| replica(status, member, zones)).collect(),
     })

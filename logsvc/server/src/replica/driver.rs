@@ -336,7 +336,7 @@ impl Driver {
         let unknown = || call_error(Refusal::UnknownGroup);
         if let Query::Describe = query {
             let status = self.node.status(group).ok_or_else(unknown)?;
-            let description = describe::describe(&status, &self.zones, self.storage.disk_bytes());
+            let description = describe::describe(&status, &self.zones);
             return Ok(CallReply::Description(Box::new(description.ok_or_else(unknown)?)));
         }
         let meta = self.node.meta().ok_or_else(unknown)?;

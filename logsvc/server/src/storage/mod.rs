@@ -64,12 +64,6 @@ impl RocksStorage {
         }
     }
 
-    /// Bytes on disk, roughly.
-    pub fn disk_bytes(&self) -> u64 {
-        let property = |name| self.db.property_int_value_cf(self.family(keys::LOG).ok()?, name).ok()?;
-        property("rocksdb.total-sst-files-size").unwrap_or(0)
-    }
-
     fn family(&self, name: &str) -> Result<&ColumnFamily, StorageError> {
         self.db
             .cf_handle(name)
