@@ -184,6 +184,8 @@ pub struct Limits {
     pub output_stall_ms: u64,
     /// Writes that the log has not yet taken, in bytes for each shard; more writes wait beyond.
     pub undurable_bytes: usize,
+    /// Blocks of writes on their way to the log at one time, for each shard; later writes gather in the next block.
+    pub undurable_blocks: usize,
 }
 
 impl Default for Limits {
@@ -195,6 +197,7 @@ impl Default for Limits {
             output_pause_bytes: 1 << 20,
             output_stall_ms: 60_000,
             undurable_bytes: 64 << 20,
+            undurable_blocks: 8,
         }
     }
 }
@@ -203,6 +206,9 @@ impl Limits {
     pub(crate) fn validate(&self) -> Result<(), SettingsError> {
         if self.max_clients == 0 {
             return Err(SettingsError::invalid("limits.max_clients", "must be above 0"));
+        }
+        if self.undurable_blocks == 0 {
+            return Err(SettingsError::invalid("limits.undurable_blocks", "must be above 0"));
         }
         if self.max_bulk_bytes < 1 << 20 || self.max_bulk_bytes > 512 << 20 {
             return Err(SettingsError::invalid("limits.max_bulk_bytes", "must be from 1 MiB to 512 MiB"));

@@ -62,6 +62,7 @@ pub fn proxy(
         lease: Duration::from_millis(settings.primary.lease_ms),
         lease_margin: Duration::from_millis(settings.primary.lease_margin_ms),
         in_flight_bytes: settings.limits.undurable_bytes as u64,
+        in_flight_blocks: settings.limits.undurable_blocks,
         limits: encodings(settings.engine),
         ..ShardConfig::default()
     };
