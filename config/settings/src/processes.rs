@@ -46,8 +46,7 @@ impl Default for Up {
             data: "./data".to_owned(),
             shards: 1,
             primary: Primary::default(),
-            // Log and clients share the cores here: fewer, larger blocks leave more of them to the clients.
-            limits: Limits { undurable_blocks: 1, ..Limits::default() },
+            limits: Limits::default(),
             engine: Engine::default(),
             storage: LogStorage::default(),
             store: SnapshotStore::default(),
