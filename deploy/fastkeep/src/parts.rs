@@ -64,7 +64,6 @@ pub fn proxy(
         in_flight_bytes: settings.limits.undurable_bytes as u64,
         in_flight_blocks: settings.limits.undurable_blocks,
         limits: encodings(settings.engine),
-        ..ShardConfig::default()
     };
     ProxyConfig {
         bind: settings.bind.to_owned(),
