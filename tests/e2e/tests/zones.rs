@@ -44,7 +44,13 @@ fn listing(folder: &Path) -> Vec<(String, u64)> {
     found
 }
 
-/// Waits until all three replicas of shard 0 are followers or leader.
+/// The metadata group's membership is whole again too: its log line about the last step was written.
+fn metadata_is_rebuilt(log: &str) -> bool {
+    log.lines()
+        .any(|line| line.contains("group=4294967295") && line.contains("learners: [], voters_outgoing: []"))
+}
+
+/// Waits until all three replicas of shard 0 are followers or leader, and the metadata group is rebuilt.
 fn wait_for_three(running: &Running) {
     let begun = Instant::now();
     loop {
@@ -55,7 +61,7 @@ fn wait_for_three(running: &Running) {
             .iter()
             .filter(|r| r["shard"] == 0 && matches!(r["state"].as_str(), Some("leader" | "follower")))
             .count();
-        if healthy == 3 {
+        if healthy == 3 && metadata_is_rebuilt(&running.log()) {
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "the third replica did not come back: {info}");
