@@ -35,8 +35,6 @@ impl Fail {
     pub const MIN_MAX_FLOAT: Fail = Fail::text("ERR min or max is not a float");
     pub const MIN_MAX_LEX: Fail = Fail::text("ERR min or max not valid string range item");
     pub const NUMKEYS: Fail = Fail::text("ERR numkeys should be greater than 0");
-    /// The table has the row, this version does not have its function.
-    pub const UNSUPPORTED: Fail = Fail::text("ERR this command is not supported yet");
 
     /// A fixed text.
     pub const fn text(text: &'static str) -> Fail {
