@@ -62,6 +62,9 @@ pub enum Input {
     /// One tick passed; `now_ms` is this process's monotonic clock. After a pause call it once, not once per
     /// missed tick: time in which nobody could be heard is no evidence that they were silent.
     Tick { now_ms: u64 },
+    /// Leaders tell their followers how far the log is committed, if no append did. A while after something was applied; heartbeats
+    /// do the same later.
+    TellCommit,
     /// A frame from a peer: the concatenated parts of its [`Outgoing`].
     Receive { frame: Bytes },
     /// A request to this node; the answer carries `token` and comes exactly once, unless the node is dropped.

@@ -120,6 +120,7 @@ impl<S: LogStorage + Clone> Node<S> {
                 self.sink.now_ms = now_ms;
                 self.each(|replica, sink| replica.tick(sink));
             }
+            Input::TellCommit => self.each(|replica, sink| replica.tell_commit(sink)),
             Input::Receive { frame } => self.receive(frame),
             Input::Request { group, token, request } => self.request(group, token, request),
             Input::Persisted { ticket } => self.each(|replica, sink| replica.persisted(ticket, sink)),

@@ -64,6 +64,8 @@ pub(crate) struct Replica<S: LogStorage> {
     /// Ticks since a snapshot was sent to a peer that has not answered.
     snapshot_ticks: BTreeMap<u64, usize>,
     ticks: usize,
+    /// Highest commit index that a message to a follower carried.
+    told: u64,
     stopped: Option<String>,
 }
 
@@ -119,6 +121,7 @@ impl<S: LogStorage> Replica<S> {
             bytes_since_checkpoint: 0,
             snapshot_ticks: BTreeMap::new(),
             ticks: 0,
+            told: 0,
             stopped: None,
         };
         replica.settle();
@@ -199,6 +202,15 @@ impl<S: LogStorage> Replica<S> {
             self.announce(sink);
         }
         self.work(sink);
+    }
+
+    /// Lets followers know of a commit that no append has carried to them: they apply, and their readers see, only what they
+    /// know to be committed.
+    pub fn tell_commit(&mut self, sink: &mut Sink) {
+        if self.stopped.is_none() && self.is_leader() && self.raw.raft.raft_log.committed > self.told {
+            self.told = self.raw.raft.raft_log.committed;
+            self.guarded(sink, "commit notice", |raw| raw.ping());
+        }
     }
 
     /// Not taken in yet; or it was, as a learner, and nobody speaks to it any more: it may have been dropped
@@ -447,6 +459,8 @@ fn raw_node<S: LogStorage>(
         applied,
         max_size_per_msg: config.max_message_bytes as u64,
         max_inflight_msgs: config.max_messages_in_flight,
+        // Followers hear of commits with the next append, or by `tell_commit`.
+        skip_bcast_commit: true,
         check_quorum: true,
         pre_vote: true,
         max_committed_size_per_ready: (config.max_message_bytes as u64).saturating_mul(4),

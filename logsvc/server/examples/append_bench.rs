@@ -12,9 +12,7 @@ use logsvc_server::{EmbeddedConfig, EmbeddedLog};
 fn main() {
     let scratch = tempfile::tempdir().unwrap();
     let dir = std::env::args().nth(1).map_or(scratch.path().to_owned(), Into::into);
-    let writer_thread = std::env::var("WRITER_THREAD").map_or(true, |value| value != "0");
-    let (log, handle) =
-        EmbeddedLog::start(EmbeddedConfig { writer_thread, ..EmbeddedConfig::new(dir.join("log")) }).unwrap();
+    let (log, handle) = EmbeddedLog::start(EmbeddedConfig::new(dir.join("log"))).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut primary = Primary::claim(&log, 0, "bench", 600_000).await;

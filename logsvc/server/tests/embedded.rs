@@ -56,14 +56,6 @@ async fn conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conforms_without_a_writer_thread() {
-    let dir = tempfile::tempdir().unwrap();
-    let settings = EmbeddedConfig { writer_thread: false, ..config(dir.path(), conformance::SHARDS) };
-    let (log, _handle) = EmbeddedLog::start(settings).unwrap();
-    conformance::run(&log).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let mut chain = 0;

@@ -166,6 +166,9 @@ impl<S: LogStorage> Replica<S> {
                 }
             }
         }
+        if message.msg_type() == MessageType::MsgAppend {
+            self.told = self.told.max(message.commit);
+        }
         if message.msg_type() == MessageType::MsgSnapshot {
             self.snapshot_ticks.insert(message.to, 0);
         }

@@ -210,6 +210,9 @@ impl World {
             Event::Tick { node } => {
                 let now_ms = self.now + self.machines[node].clock_offset;
                 self.input(node, Input::Tick { now_ms });
+                if self.now.is_multiple_of(3) {
+                    self.input(node, Input::TellCommit);
+                }
                 self.after(TICK_MS, Event::Tick { node });
             }
             Event::Frame { to, frame } => self.input(to, Input::Receive { frame }),

@@ -38,8 +38,6 @@ pub struct EmbeddedConfig {
     pub timing: Timing,
     /// Settings of each replica's database.
     pub storage: StorageConfig,
-    /// See [`ReplicaConfig::writer_thread`].
-    pub writer_thread: bool,
 }
 
 impl EmbeddedConfig {
@@ -53,7 +51,6 @@ impl EmbeddedConfig {
             deadline: Duration::from_secs(10),
             timing: Timing::default(),
             storage: StorageConfig::default(),
-            writer_thread: true,
         }
     }
 }
@@ -139,7 +136,7 @@ fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<
                 birth: disks.birth(number),
                 timing: config.timing.clone(),
                 storage: config.storage.clone(),
-                writer_thread: config.writer_thread,
+                spare: zones.keys().copied().filter(|other| *other != number && zones.len() > 2).max(),
                 cache: cache.clone(),
             };
             Replica::start(settings, Arc::clone(inbox), Box::new(Queues(inboxes.clone())))

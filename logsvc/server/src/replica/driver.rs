@@ -5,13 +5,13 @@
 //! ```
 //! A turn takes everything that waits, so that many appends become one write and one message a peer.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use logsvc_raft::{
-    Answer, Applied, Change, Command, GroupId, Input, META_GROUP, Node, NodeNumber, Outcome, Outgoing,
-    Outputs, Refusal, Request, Role, WriteBatch, WriteOp,
+    Answer, Applied, Change, Command, GroupId, GroupStatus, Input, META_GROUP, Node, NodeNumber, Outcome,
+    Outgoing, Outputs, Refusal, Request, Role, WriteBatch, WriteOp,
 };
 use tokio::sync::oneshot;
 
@@ -21,11 +21,15 @@ use super::message::{
     AppendSink, Call, CallError, CallReply, CallResult, Message, Query, call_error, first_position,
     settle_append,
 };
+use super::pace::Pace;
 use super::reader::BlockCache;
 use super::view::GroupView;
 use super::writer::{self, Job};
 use crate::metric_names;
 use crate::storage::RocksStorage;
+
+/// A commit that no append tells the followers of is told them after this time.
+const TELL_COMMIT: Duration = Duration::from_millis(2);
 
 /// Carries frames to peers. `send` must not block.
 pub trait Transport: Send {
@@ -53,10 +57,11 @@ pub struct Driver {
     pub node: Node<Arc<RocksStorage>>,
     pub storage: Arc<RocksStorage>,
     pub inbox: Arc<Inbox<Message>>,
-    /// The writer's queue; none: this thread writes by itself.
-    pub jobs: Option<Arc<Inbox<Job>>>,
+    /// The writer's queue.
+    pub jobs: Arc<Inbox<Job>>,
     pub views: Arc<HashMap<GroupId, GroupView>>,
     pub transport: Box<dyn Transport>,
+    pub pace: Pace,
     /// Filled with what is applied, if this replica is the one that readers prefer.
     pub cache: Option<BlockCache>,
     pub az: String,
@@ -67,6 +72,12 @@ pub struct Driver {
     parked: Vec<Parked>,
     /// Appends handed to the writer: (ticket, group, first index).
     writing: VecDeque<(u64, GroupId, u64)>,
+    /// The last ticket that the writer was given, and the last that is on disk.
+    queued: u64,
+    persisted: u64,
+    leading: HashSet<GroupId>,
+    /// When followers are told of what was committed.
+    tell_at: Option<Instant>,
     stop: bool,
     start: Instant,
 }
@@ -76,9 +87,10 @@ pub struct DriverParts {
     pub node: Node<Arc<RocksStorage>>,
     pub storage: Arc<RocksStorage>,
     pub inbox: Arc<Inbox<Message>>,
-    pub jobs: Option<Arc<Inbox<Job>>>,
+    pub jobs: Arc<Inbox<Job>>,
     pub views: Arc<HashMap<GroupId, GroupView>>,
     pub transport: Box<dyn Transport>,
+    pub pace: Pace,
     pub cache: Option<BlockCache>,
     pub number: NodeNumber,
     pub zones: Arc<HashMap<NodeNumber, String>>,
@@ -88,7 +100,8 @@ pub struct DriverParts {
 impl Driver {
     /// A driver that hasn't done anything.
     pub fn new(parts: DriverParts) -> Self {
-        let DriverParts { node, storage, inbox, jobs, views, transport, cache, number, zones, tick } = parts;
+        let DriverParts { node, storage, inbox, jobs, views, transport, pace, cache, number, zones, tick } =
+            parts;
         let az = zones.get(&number).cloned().unwrap_or_default();
         Self {
             node,
@@ -97,6 +110,7 @@ impl Driver {
             jobs,
             views,
             transport,
+            pace,
             cache,
             az,
             zones,
@@ -105,6 +119,10 @@ impl Driver {
             first_token: 0,
             parked: Vec::new(),
             writing: VecDeque::new(),
+            queued: 0,
+            persisted: 0,
+            leading: HashSet::new(),
+            tell_at: None,
             stop: false,
             start: Instant::now(),
         }
@@ -124,11 +142,20 @@ impl Driver {
                 let now_ms = self.start.elapsed().as_millis() as u64;
                 self.node.step(Input::Tick { now_ms });
             }
+            if self.tell_at.is_some_and(|at| at <= now) {
+                self.tell_at = None;
+                self.node.step(Input::TellCommit);
+            }
+            for frame in self.pace.release(now) {
+                self.transport.send(frame);
+            }
             for message in taken.drain(..) {
                 self.handle(message);
             }
             self.drain();
-            self.inbox.take(&mut taken, Some(next_tick));
+            let until = [self.tell_at, self.pace.until()].into_iter().flatten().fold(next_tick, Instant::min);
+            // While the writer is at work, new blocks would only queue behind it: they go with the next write.
+            self.inbox.take(&mut taken, Some(until), self.queued > self.persisted);
         }
         self.fail_everybody();
     }
@@ -153,6 +180,7 @@ impl Driver {
 
     fn input(&mut self, input: Input) {
         if let Input::Persisted { ticket } = input {
+            self.persisted = ticket;
             self.written(ticket);
         }
         self.node.step(input);
@@ -169,7 +197,10 @@ impl Driver {
         loop {
             let Outputs { write, messages, answers, applied, changed, more } = self.node.drain();
             for message in messages {
-                self.transport.send(message);
+                let led = self.leading.contains(&message.group);
+                if let Some(message) = self.pace.hold(message, led) {
+                    self.transport.send(message);
+                }
             }
             if let Some(batch) = &write {
                 self.writing_begins(batch);
@@ -187,20 +218,19 @@ impl Driver {
         self.answer_parked();
     }
 
-    /// True when it was written right here, so that the node has more to say.
+    /// What is led here goes to the writer, so that followers are heard meanwhile. A follower has nothing to say before its disk has
+    /// answered: it writes right here, which saves two hand-overs. True if so, because the node has more to say then.
     fn write(&mut self, batch: WriteBatch) -> bool {
-        match &self.jobs {
-            Some(jobs) => {
-                jobs.push(Job::Write(batch));
-                false
-            }
-            None => {
-                if let Some(input) = writer::write(&*self.storage, &[batch]) {
-                    self.input(input);
-                }
-                true
-            }
+        let led = batch.writes.iter().any(|write| self.leading.contains(&write.group));
+        if led || self.queued > self.persisted {
+            self.queued = batch.ticket;
+            self.jobs.push(Job::Write(batch));
+            return false;
         }
+        if let Some(input) = writer::write(&*self.storage, &[batch]) {
+            self.input(input);
+        }
+        true
     }
 
     fn writing_begins(&mut self, batch: &WriteBatch) {
@@ -255,6 +285,10 @@ impl Driver {
                 _ => None,
             };
             view.applied_to(index, tail);
+            if self.leading.contains(&group) {
+                self.pace.committed();
+                self.tell_at.get_or_insert_with(|| Instant::now() + TELL_COMMIT);
+            }
             if let Some(before) = touched.replace(group).filter(|before| *before != group) {
                 notify(before);
             }
@@ -364,7 +398,12 @@ impl Driver {
     fn publish(&mut self, group: GroupId) {
         let Some(view) = self.views.get(&group) else { return };
         let damaged = self.node.damaged().contains_key(&group);
-        let Some(status) = self.node.status(group) else { return view.set_wiped(damaged) };
+        let status = self.node.status(group);
+        match &status {
+            Some(GroupStatus { role: Role::Leader, .. }) => self.leading.insert(group),
+            _ => self.leading.remove(&group),
+        };
+        let Some(status) = status else { return view.set_wiped(damaged) };
         if let Some(meta) = self.node.meta().filter(|_| group == META_GROUP) {
             view.applied_to(status.applied, Some(meta.revision()));
         }

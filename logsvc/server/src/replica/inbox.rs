@@ -3,17 +3,22 @@
 //! Cheaper than a channel here: the receiver swaps the whole queue out under one lock, and a push wakes it only when it sleeps.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+/// How the owner sleeps.
+const AWAKE: u8 = 0;
+const LIGHT: u8 = 1;
+const DEEP: u8 = 2;
+
 /// The queue.
 #[derive(Debug)]
 pub struct Inbox<T> {
     queue: Mutex<Vec<T>>,
-    sleeping: AtomicBool,
+    sleep: AtomicU8,
     /// Changed under the queue's lock.
     closed: AtomicBool,
     owner: OnceLock<Thread>,
@@ -23,7 +28,7 @@ impl<T> Default for Inbox<T> {
     fn default() -> Self {
         Self {
             queue: Mutex::new(Vec::new()),
-            sleeping: AtomicBool::new(false),
+            sleep: AtomicU8::new(AWAKE),
             closed: AtomicBool::new(false),
             owner: OnceLock::new(),
         }
@@ -33,13 +38,28 @@ impl<T> Default for Inbox<T> {
 impl<T> Inbox<T> {
     /// Adds one item and wakes the owner if it sleeps. False, and the item is dropped, when nobody will take it any more.
     pub fn push(&self, item: T) -> bool {
+        let pushed = self.put(item);
+        if pushed {
+            self.wake();
+        }
+        pushed
+    }
+
+    /// Like `push`, but an owner in deep sleep finds the item when something else wakes it.
+    pub fn push_softly(&self, item: T) -> bool {
+        let pushed = self.put(item);
+        if pushed && self.sleep.load(Ordering::SeqCst) != DEEP {
+            self.wake();
+        }
+        pushed
+    }
+
+    fn put(&self, item: T) -> bool {
         let mut queue = self.queue.lock();
         if self.closed.load(Ordering::Relaxed) {
             return false;
         }
         queue.push(item);
-        drop(queue);
-        self.wake();
         true
     }
 
@@ -52,7 +72,7 @@ impl<T> Inbox<T> {
 
     /// Wakes the owner if it sleeps.
     pub fn wake(&self) {
-        if self.sleeping.swap(false, Ordering::SeqCst)
+        if self.sleep.swap(AWAKE, Ordering::SeqCst) != AWAKE
             && let Some(owner) = self.owner.get()
         {
             owner.unpark();
@@ -64,29 +84,31 @@ impl<T> Inbox<T> {
         let _ = self.owner.set(std::thread::current());
     }
 
-    /// Moves everything into `out`, which must be empty; waits until `until` when there is nothing.
-    pub fn take(&self, out: &mut Vec<T>, until: Option<Instant>) {
+    /// Moves everything into `out`, which must be empty; waits until `until` when there is nothing. `deep`: something is on its
+    /// way that will be pushed for sure, and what is pushed softly can wait for that.
+    pub fn take(&self, out: &mut Vec<T>, until: Option<Instant>, deep: bool) {
+        let sleep = if deep { DEEP } else { LIGHT };
         loop {
             std::mem::swap(&mut *self.queue.lock(), out);
             if !out.is_empty() {
                 return;
             }
-            self.sleeping.store(true, Ordering::SeqCst);
+            self.sleep.store(sleep, Ordering::SeqCst);
             // A push between the look above and the store would not have woken us: look again.
             if !self.queue.lock().is_empty() {
-                self.sleeping.store(false, Ordering::SeqCst);
+                self.sleep.store(AWAKE, Ordering::SeqCst);
                 continue;
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match left {
                 Some(Duration::ZERO) => {
-                    self.sleeping.store(false, Ordering::SeqCst);
+                    self.sleep.store(AWAKE, Ordering::SeqCst);
                     return;
                 }
                 Some(left) => std::thread::park_timeout(left),
                 None => std::thread::park(),
             }
-            self.sleeping.store(false, Ordering::SeqCst);
+            self.sleep.store(AWAKE, Ordering::SeqCst);
         }
     }
 }

@@ -4,6 +4,7 @@ mod describe;
 mod driver;
 mod inbox;
 mod message;
+mod pace;
 mod reader;
 mod view;
 mod writer;
@@ -28,6 +29,7 @@ pub use view::GroupView;
 use crate::StartError;
 use crate::storage::{RocksStorage, StorageConfig};
 use driver::{Driver, DriverParts};
+use pace::Pace;
 use reader::Reader;
 use writer::Job;
 
@@ -76,9 +78,8 @@ pub struct ReplicaConfig {
     pub timing: Timing,
     /// Settings of the database.
     pub storage: StorageConfig,
-    /// Writes on a thread of its own, so that a slow disk doesn't stop the conversation with the others; or on the replica's thread,
-    /// which saves two hand-overs a write.
-    pub writer_thread: bool,
+    /// The follower that may get its frames late, because all replicas share one disk; see `pace`.
+    pub spare: Option<NodeNumber>,
     /// Where applied blocks are kept for readers.
     pub cache: Option<BlockCache>,
 }
@@ -88,7 +89,7 @@ pub struct Replica {
     number: NodeNumber,
     az: String,
     inbox: Arc<Inbox<Message>>,
-    jobs: Option<Arc<Inbox<Job>>>,
+    jobs: Arc<Inbox<Job>>,
     views: Arc<HashMap<GroupId, GroupView>>,
     /// None after a stop: the database is closed then, whoever still holds this replica.
     open: RwLock<Option<Open>>,
@@ -122,20 +123,22 @@ impl Replica {
         let groups = groups(config.shards);
         let views: Arc<HashMap<GroupId, GroupView>> =
             Arc::new(groups.map(|group| (group, GroupView::default())).collect());
-        let jobs = config.writer_thread.then(|| Arc::new(Inbox::default()));
+        let jobs = Arc::new(Inbox::default());
         let az = config.zones.get(&config.number).cloned().unwrap_or_default();
         let mut threads = Vec::new();
-        if let Some(jobs) = &jobs {
-            let (storage, jobs, driver) = (Arc::clone(&storage), Arc::clone(jobs), Arc::clone(&inbox));
-            threads.push(spawn(format!("log-write-{az}"), move || writer::run(&*storage, &jobs, &driver))?);
-        }
+        let write = {
+            let (storage, jobs, driver) = (Arc::clone(&storage), Arc::clone(&jobs), Arc::clone(&inbox));
+            move || writer::run(&*storage, &jobs, &driver)
+        };
+        threads.push(spawn(format!("log-write-{az}"), write)?);
         let driver = Driver::new(DriverParts {
             node,
             storage: Arc::clone(&storage),
             inbox: Arc::clone(&inbox),
-            jobs: jobs.clone(),
+            jobs: Arc::clone(&jobs),
             views: Arc::clone(&views),
             transport,
+            pace: Pace::new(config.spare),
             cache: config.cache.clone(),
             number: config.number,
             zones: Arc::new(config.zones),
@@ -161,7 +164,10 @@ impl Replica {
 
     /// Hands a message to its thread; false if that has ended.
     pub fn push(&self, message: Message) -> bool {
-        self.inbox.push(message)
+        match message {
+            Message::Append { .. } => self.inbox.push_softly(message),
+            _ => self.inbox.push(message),
+        }
     }
 
     /// What it knows of a group.
@@ -218,9 +224,7 @@ impl Replica {
         if let Some(driver) = threads.pop() {
             let _ = driver.join();
         }
-        if let Some(jobs) = &self.jobs {
-            jobs.push(Job::Stop);
-        }
+        self.jobs.push(Job::Stop);
         for thread in threads.drain(..) {
             let _ = thread.join();
         }

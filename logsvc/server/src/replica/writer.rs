@@ -21,7 +21,7 @@ pub fn run<S: LogStorage>(storage: &S, jobs: &Inbox<Job>, driver: &Inbox<Message
     jobs.own();
     let (mut taken, mut batches, mut stop) = (Vec::new(), Vec::new(), false);
     while !stop {
-        jobs.take(&mut taken, None);
+        jobs.take(&mut taken, None, false);
         for job in taken.drain(..) {
             match job {
                 Job::Write(batch) => batches.push(batch),

@@ -224,7 +224,7 @@ async fn start(
         birth,
         timing: config.timing,
         storage: config.storage,
-        writer_thread: true,
+        spare: None,
         cache: Some(block_cache(config.cache_bytes)),
     };
     let inbox = Arc::clone(&shared.inbox);
