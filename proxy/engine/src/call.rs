@@ -13,6 +13,7 @@ use proxy_store::{
 };
 use rand::rngs::SmallRng;
 
+use crate::blocking::{Patience, Wait};
 use crate::errors::Fail;
 use crate::parse;
 
@@ -28,6 +29,8 @@ pub struct Context<'a> {
     pub tail: Position,
     /// Slot of argument 1 when routing has computed it already.
     pub slot: Option<u16>,
+    /// Whether the command may wait.
+    pub patience: Patience<'a>,
     pub rng: &'a mut SmallRng,
 }
 
@@ -51,12 +54,15 @@ pub struct Call<'a> {
     pub rng: &'a mut SmallRng,
     /// Set by a command that wants more from the shard than effects.
     pub request: Option<Request>,
+    /// Set by a command that waits; then its reply is to be forgotten.
+    pub wait: Option<Box<Wait>>,
     /// Lookups that found a key, for the statistics.
     pub hits: u32,
     /// Lookups that found none.
     pub misses: u32,
     tail: Position,
     slot: Option<u16>,
+    pub(crate) patience: Patience<'a>,
     primary: bool,
     gate: Position,
     effects_before: usize,
@@ -72,7 +78,7 @@ impl<'a> Call<'a> {
         fx: EffectWriter<'a>,
         context: Context<'a>,
     ) -> Self {
-        let Context { db, now_ms, primary, tail, slot, rng } = context;
+        let Context { db, now_ms, primary, tail, slot, patience, rng } = context;
         let effects_before = fx.len();
         Self {
             args,
@@ -83,10 +89,12 @@ impl<'a> Call<'a> {
             now_ms,
             rng,
             request: None,
+            wait: None,
             hits: 0,
             misses: 0,
             tail,
             slot,
+            patience,
             primary,
             gate: 0,
             effects_before,

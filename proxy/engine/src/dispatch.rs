@@ -160,6 +160,11 @@ pub fn handler(id: Id) -> Run {
         Id::RPopLPush => lists::rpoplpush,
         Id::LPos => lists::lpos,
         Id::LMPop => lists::lmpop,
+        Id::BLPop => lists::blpop,
+        Id::BRPop => lists::brpop,
+        Id::BLMove => lists::blmove,
+        Id::BRPopLPush => lists::brpoplpush,
+        Id::BLMPop => lists::blmpop,
         Id::SAdd => sets::sadd,
         Id::SRem => sets::srem,
         Id::SMembers => sets::smembers,
@@ -200,6 +205,9 @@ pub fn handler(id: Id) -> Run {
         Id::ZPopMin => zsets::zpopmin,
         Id::ZPopMax => zsets::zpopmax,
         Id::ZMPop => zsets::zmpop,
+        Id::BZPopMin => zsets::bzpopmin,
+        Id::BZPopMax => zsets::bzpopmax,
+        Id::BZMPop => zsets::bzmpop,
         Id::ZUnion => zsets::zunion,
         Id::ZInter => zsets::zinter,
         Id::ZDiff => zsets::zdiff,
@@ -231,6 +239,7 @@ pub fn handler(id: Id) -> Run {
         | Id::ClientNoEvict
         | Id::ClientReply
         | Id::ClientSetname
+        | Id::ClientUnblock
         | Id::Multi
         | Id::Exec
         | Id::Discard

@@ -7,6 +7,7 @@
 // Every handler has one signature, whether it can fail or not.
 #![allow(clippy::unnecessary_wraps, clippy::needless_for_each, clippy::format_collect)]
 
+mod blocking;
 mod call;
 mod command_info;
 mod debug;
@@ -26,6 +27,7 @@ mod strings;
 pub mod testing;
 mod zsets;
 
+pub use blocking::{Patience, Wait, WaitKind};
 pub use call::{Call, Context, Request};
 pub use command_info::command_reply;
 pub use digest::DataDigest;

@@ -1,8 +1,11 @@
-//! The list commands that never block. They read lists and log pushes, pops, and changes by index.
+//! The list commands. They read lists and log pushes, pops, and changes by index; some wait for a list.
+
+use std::ops::Range;
 
 use proxy_store::types::End;
 use proxy_store::{Elem, List};
 
+use crate::blocking::{Wait, WaitKind, timeout_at};
 use crate::call::Call;
 use crate::elements::{index_range, int_at_least, pop_count};
 use crate::errors::Fail;
@@ -308,48 +311,126 @@ fn end_at(call: &Call<'_>, index: usize) -> Result<End, Fail> {
 /// LMOVE source destination LEFT|RIGHT LEFT|RIGHT
 pub(crate) fn lmove(call: &mut Call<'_>) -> Result<(), Fail> {
     let (from, to) = (end_at(call, 3)?, end_at(call, 4)?);
-    move_element(call, from, to)
+    if !move_element(call, from, to)? {
+        call.out.null();
+    }
+    Ok(())
+}
+
+/// BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout
+pub(crate) fn blmove(call: &mut Call<'_>) -> Result<(), Fail> {
+    let (from, to) = (end_at(call, 3)?, end_at(call, 4)?);
+    move_or_wait(call, from, to, 5)
+}
+
+/// BRPOPLPUSH source destination timeout
+pub(crate) fn brpoplpush(call: &mut Call<'_>) -> Result<(), Fail> {
+    move_or_wait(call, End::Right, End::Left, 3)
+}
+
+fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout: usize) -> Result<(), Fail> {
+    let timeout_ms = timeout_at(call, timeout)?;
+    if !move_element(call, from, to)? && !call.wait(Wait::new(WaitKind::List, 1..2, timeout_ms)) {
+        call.out.null();
+    }
+    Ok(())
 }
 
 /// RPOPLPUSH source destination
 pub(crate) fn rpoplpush(call: &mut Call<'_>) -> Result<(), Fail> {
-    move_element(call, End::Right, End::Left)
+    if !move_element(call, End::Right, End::Left)? {
+        call.out.null();
+    }
+    Ok(())
 }
 
-fn move_element(call: &mut Call<'_>, from: End, to: End) -> Result<(), Fail> {
+/// Moves an element and answers it; false when the source has none.
+fn move_element(call: &mut Call<'_>, from: End, to: End) -> Result<bool, Fail> {
     let (source_key, target_key) = (call.key(1), call.key(2));
-    let Some((source, source_entry)) = call.find_list(source_key)? else {
-        call.out.null();
-        return Ok(());
-    };
+    let Some((source, source_entry)) = call.find_list(source_key)? else { return Ok(false) };
     let target = call.find_list(target_key)?;
     let element = match from {
         End::Left => source.get(0),
         End::Right => source.len().checked_sub(1).and_then(|last| source.get(last)),
     };
-    let Some(element) = element else {
-        call.out.null();
-        return Ok(());
-    };
+    let Some(element) = element else { return Ok(false) };
     // Push before pop: a list of one element that moves onto itself is never empty, so it keeps its expiry.
     let handle = call.handle_of(target.as_ref().map(|(_, entry)| entry));
     call.fx.list_push(target_key, handle, to).item(&element.to_cow());
     let handle = call.handle(&source_entry);
     call.fx.list_pop(source_key, handle, from, 1);
     call.bulk_elem(element);
+    Ok(true)
+}
+
+/// BLPOP key [key ...] timeout
+pub(crate) fn blpop(call: &mut Call<'_>) -> Result<(), Fail> {
+    pop_or_wait(call, End::Left)
+}
+
+/// BRPOP key [key ...] timeout
+pub(crate) fn brpop(call: &mut Call<'_>) -> Result<(), Fail> {
+    pop_or_wait(call, End::Right)
+}
+
+fn pop_or_wait(call: &mut Call<'_>, end: End) -> Result<(), Fail> {
+    let last = call.args.len() - 1;
+    let timeout_ms = timeout_at(call, last)?;
+    for index in 1..last {
+        if call.passes_over(index) {
+            continue;
+        }
+        let key = call.key(index);
+        let Some((list, entry)) = call.find_list(key)? else { continue };
+        let handle = call.handle(&entry);
+        call.out.array(2);
+        call.out.bulk(key.bytes);
+        elements_from(call, list, end, 1);
+        call.fx.list_pop(key, handle, end, 1);
+        return Ok(());
+    }
+    if !call.wait(Wait::new(WaitKind::List, 1..last, timeout_ms)) {
+        call.out.null_array();
+    }
     Ok(())
 }
 
 /// LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]
 pub(crate) fn lmpop(call: &mut Call<'_>) -> Result<(), Fail> {
-    let keys = int_at_least(call, 1, 1, Fail::NUMKEYS)?;
-    let option = keys.saturating_add(2);
+    let (keys, end, count) = multi_pop(call, 1)?;
+    if !pop_first(call, keys, end, count)? {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]
+pub(crate) fn blmpop(call: &mut Call<'_>) -> Result<(), Fail> {
+    let (keys, end, count) = multi_pop(call, 2)?;
+    let timeout_ms = timeout_at(call, 1)?;
+    if !pop_first(call, keys.clone(), end, count)? && !call.wait(Wait::new(WaitKind::List, keys, timeout_ms))
+    {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// The keys, the end and the count of LMPOP, from the argument `numkeys` on.
+fn multi_pop(call: &Call<'_>, numkeys: usize) -> Result<(Range<usize>, End, usize), Fail> {
+    let keys = int_at_least(call, numkeys, 1, Fail::NUMKEYS)?;
+    let option = keys.saturating_add(numkeys + 1);
     if option >= call.args.len() {
         return Err(Fail::SYNTAX);
     }
-    let end = end_at(call, option)?;
-    let count = pop_options(call, option + 1)?;
-    for index in 2..option {
+    Ok((numkeys + 1..option, end_at(call, option)?, pop_options(call, option + 1)?))
+}
+
+/// Pops from the first list that is there; false when none is.
+fn pop_first(call: &mut Call<'_>, keys: Range<usize>, end: End, count: usize) -> Result<bool, Fail> {
+    for index in keys {
+        if call.passes_over(index) {
+            continue;
+        }
         let key = call.key(index);
         let Some((list, entry)) = call.find_list(key)? else { continue };
         let handle = call.handle(&entry);
@@ -359,10 +440,9 @@ pub(crate) fn lmpop(call: &mut Call<'_>) -> Result<(), Fail> {
         call.out.array(taken);
         elements_from(call, list, end, taken);
         call.fx.list_pop(key, handle, end, taken);
-        return Ok(());
+        return Ok(true);
     }
-    call.out.null_array();
-    Ok(())
+    Ok(false)
 }
 
 /// `[COUNT count]` of LMPOP and ZMPOP, from argument `index` to the end; 1 when absent.

@@ -8,7 +8,7 @@ use proxy_store::{EffectWriter, Keyspace, Limits};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::{Call, Context, DataDigest, Run, handler, resolve, run};
+use crate::{Call, Context, DataDigest, Patience, Run, Wait, handler, resolve, run};
 
 /// A primary and its replica in one thread, with a clock that only moves when told to.
 pub struct TestDb {
@@ -20,6 +20,10 @@ pub struct TestDb {
     pub position: u64,
     /// Gate of the last command.
     pub gate: u64,
+    /// Whether commands may wait.
+    pub patient: bool,
+    /// What the last command waits for.
+    pub wait: Option<Box<Wait>>,
     proto: Protocol,
     rng: SmallRng,
     body: Vec<u8>,
@@ -47,6 +51,8 @@ impl TestDb {
             db: 0,
             position: 0,
             gate: 0,
+            patient: false,
+            wait: None,
             proto: Protocol::Resp2,
             rng: SmallRng::seed_from_u64(7),
             body: Vec::new(),
@@ -98,12 +104,14 @@ impl TestDb {
             primary: true,
             tail: self.position,
             slot: None,
+            patience: if self.patient { Patience::May } else { Patience::None },
             rng: &mut self.rng,
         };
         let fx = EffectWriter::new(&mut self.body, &mut self.index);
         let mut call = Call::new(args, &self.primary, &mut out, fx, context);
         run(function, &mut call);
         self.gate = call.gate();
+        self.wait = call.wait.take();
         self.apply();
         out.take()
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use proxy_shard::Slip;
 
 /// One client.
 pub(crate) struct ClientInfo {
@@ -31,6 +32,8 @@ pub(crate) struct ClientInfo {
     pub(crate) name: Mutex<Vec<u8>>,
     pub(crate) no_evict: AtomicBool,
     pub(crate) killed: AtomicBool,
+    /// Where it waits, while it waits for a key.
+    pub(crate) slip: Arc<Slip>,
 }
 
 impl ClientInfo {
@@ -40,6 +43,9 @@ impl ClientInfo {
         let multi = self.multi.load(Relaxed);
         if multi >= 0 {
             flags.push('x');
+        }
+        if self.slip.shard().is_some() {
+            flags.push('b');
         }
         if self.killed.load(Relaxed) {
             flags.push('c');
@@ -111,6 +117,11 @@ impl Clients {
         if self.all.lock().remove(&id).is_some() {
             self.forgo();
         }
+    }
+
+    /// One client.
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.all.lock().get(&id).cloned()
     }
 
     /// A snapshot of the registry.

@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 
 use logsvc_api::ShardId;
 
-use crate::dispatch;
 use crate::peers::{Answer, Message, Unit};
 use crate::worker::{Local, Waiter, Worker};
+use crate::{blocking, dispatch};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -28,6 +28,7 @@ pub(crate) async fn run(worker: Rc<Worker>) {
 
 fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
     for (id, local) in worker.locals() {
+        blocking::deliver(worker, id, local);
         let failure = {
             let mut shard = local.shard.borrow_mut();
             shard.flush();
@@ -60,9 +61,24 @@ fn release(worker: &Worker, local: &Local) {
         match waiter {
             Some((_, Waiter::Conn(conn))) => conn.release(worker),
             Some((_, Waiter::Peer { worker: peer, to, bytes })) => {
-                worker.send_answer(peer, Answer { to, bytes: Some(bytes) });
+                answer(worker, peer, Answer { to, bytes: Some(bytes), close: false });
             }
             None => return,
+        }
+    }
+}
+
+/// Hands an answer to a connection, here or elsewhere.
+pub(crate) fn answer(worker: &Worker, peer: usize, answer: Answer) {
+    if peer != worker.index {
+        return worker.send_answer(peer, answer);
+    }
+    let Answer { to, bytes, close } = answer;
+    let conn = worker.conns.borrow().get(to.token).filter(|conn| conn.info.id == to.client).cloned();
+    if let Some(conn) = conn {
+        conn.answered(worker, to, bytes);
+        if close {
+            conn.finish();
         }
     }
 }
@@ -70,6 +86,7 @@ fn release(worker: &Worker, local: &Local) {
 /// The shard's term is over: whatever waits for it has an unknown outcome.
 pub(crate) fn fail_waiting(worker: &Rc<Worker>, shard: ShardId) {
     let Some(local) = worker.local(shard) else { return };
+    blocking::deliver(worker, shard, local);
     release(worker, local);
     let durable = local.shard.borrow().durable();
     let waiting = std::mem::take(&mut *local.waiting.borrow_mut());
@@ -79,7 +96,9 @@ pub(crate) fn fail_waiting(worker: &Rc<Worker>, shard: ShardId) {
                 conn.out.borrow_mut().fail(shard, durable);
                 conn.release(worker);
             }
-            Waiter::Peer { worker: peer, to, .. } => worker.send_answer(peer, Answer { to, bytes: None }),
+            Waiter::Peer { worker: peer, to, .. } => {
+                answer(worker, peer, Answer { to, bytes: None, close: false });
+            }
         }
     }
     // Writes that waited for room have not run: they are told that the shard is away.
@@ -143,10 +162,7 @@ pub(crate) fn receive(worker: &Rc<Worker>, from: usize, units: Vec<Unit>, answer
     for unit in units {
         dispatch::execute_unit(worker, from, unit);
     }
-    for Answer { to, bytes } in answers {
-        let conn = worker.conns.borrow().get(to.token).filter(|conn| conn.info.id == to.client).cloned();
-        if let Some(conn) = conn {
-            conn.answered(worker, to, bytes);
-        }
+    for one in answers {
+        answer(worker, worker.index, one);
     }
 }

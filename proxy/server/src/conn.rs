@@ -17,21 +17,25 @@ use logsvc_api::{Position, ShardId};
 use parking_lot::Mutex;
 use proxy_resp::{Limits, Parser, Protocol, Reply, Step};
 use smallvec::SmallVec;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 
+use crate::blocking;
 use crate::clients::ClientInfo;
 use crate::dispatch::{self, Flow};
 use crate::merge::Join;
 use crate::out_queue::{OutQueue, Released, Ticket};
 use crate::peers::Address;
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 use crate::worker::{Waiter, Worker, unix_ms};
 
 /// Size of a worker's read buffer.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// An unfinished request up to this length is put in front of the read buffer; a longer one grows by itself.
 const SMALL_TAIL: usize = 16 * 1024;
+/// Bytes read while a command waits, at most, and at once.
+const AHEAD_BYTES: usize = 256 * 1024;
+const AHEAD_CHUNK: usize = 4096;
 /// What an unknown outcome looks like to a client.
 pub(crate) const UNCERTAIN: &[u8] =
     b"-UNCERTAIN the log did not confirm this in time: a write may or may not have been kept\r\n";
@@ -51,10 +55,21 @@ pub(crate) struct Conn {
     killed: Cell<bool>,
     /// In a shard's list of those that wait for room.
     pub(crate) parked: Cell<bool>,
+    /// The command that waits for a key, and holds up all behind it.
+    waits: Cell<Option<Waits>>,
     /// Answers that are being put together from several shards.
     merging: RefCell<Vec<Merging>>,
     /// Since when the client takes no byte, unix ms; 0 when it does.
     stalled_since: Cell<i64>,
+}
+
+/// A command that waits for a key of a shard.
+#[derive(Clone, Copy)]
+struct Waits {
+    ticket: Ticket,
+    shard: ShardId,
+    /// CLIENT REPLY: its answer is dropped.
+    silent: bool,
 }
 
 /// An answer of several parts.
@@ -145,6 +160,7 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         name: Mutex::new(Vec::new()),
         no_evict: false.into(),
         killed: false.into(),
+        slip: Arc::default(),
     });
     let limits =
         Limits { bulk: worker.shared.params.bulk_max_bytes.load(Relaxed) as i64, ..Limits::default() };
@@ -163,6 +179,7 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         closing: Cell::new(false),
         killed: Cell::new(false),
         parked: Cell::new(false),
+        waits: Cell::new(None),
         merging: RefCell::default(),
         stalled_since: Cell::new(0),
     });
@@ -173,6 +190,9 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         poll_fn(|cx| conn.poll(&worker, cx)).await;
+        if let Some(waits) = conn.waits.take() {
+            blocking::forget(&worker, waits.shard, conn.info.id);
+        }
         conn.input.borrow_mut().session.end(&worker);
         worker.conns.borrow_mut().try_remove(token);
         worker.shared.clients.remove(conn.info.id);
@@ -189,6 +209,12 @@ impl Conn {
     pub(crate) fn kill(&self) {
         self.killed.set(true);
         self.info.killed.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Closes the connection as soon as everything is sent.
+    pub(crate) fn finish(&self) {
+        self.closing.set(true);
         self.wake();
     }
 
@@ -221,13 +247,17 @@ impl Conn {
                 self.blocked.set(true);
                 return Poll::Pending;
             }
+            if self.waits.get().is_some() {
+                self.blocked.set(true);
+                return self.poll_ahead(worker, cx);
+            }
             if self.out.borrow().bytes() as u64 > worker.shared.config.output_pause_bytes {
                 self.blocked.set(true);
                 return Poll::Pending;
             }
             match self.poll_input(worker, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Next::Again) => {}
+                Poll::Ready(Next::Again | Next::Blocked) => {}
                 Poll::Ready(Next::Yield) => {
                     // A full buffer: others first.
                     cx.waker().wake_by_ref();
@@ -335,10 +365,71 @@ impl Conn {
             merging.retain(|merging| merging.ticket != to.ticket);
         }
         drop(merging);
-        if let Some(answer) = done {
+        if let Some(mut answer) = done {
+            if let Some(waits) = self.waits.get().filter(|waits| waits.ticket == to.ticket) {
+                self.waits.set(None);
+                if let Some(bytes) = answer.as_mut().filter(|_| waits.silent) {
+                    bytes.clear();
+                }
+                self.wake();
+            }
             self.out.borrow_mut().fill(to.ticket, answer);
             self.release(worker);
         }
+    }
+
+    /// Keeps a place for the answer of a command that may wait; nothing runs before it is there.
+    pub(crate) fn wait_for_answer(
+        self: &Rc<Self>,
+        worker: &Worker,
+        session: &Session,
+        shard: ShardId,
+        batch: &mut Batch,
+    ) -> Address {
+        let proto = batch.reply.proto();
+        let merging = Merging { ticket: 0, parts: vec![None], merge: Join::First, proto };
+        let ticket = self.expect(worker, batch, merging);
+        let silent = session.reply_mode != ReplyMode::On;
+        self.waits.set(Some(Waits { ticket, shard, silent }));
+        Address { token: self.token(), client: self.info.id, ticket, part: 0 }
+    }
+
+    /// Whether a command of it waits for a key.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waits.get().is_some()
+    }
+
+    /// Whether the client of a waiting command has hung up behind more bytes than are read meanwhile.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        if !self.is_waiting() {
+            return false;
+        }
+        let stream = self.stream.borrow();
+        let ready = pin!(stream.ready(Interest::READABLE));
+        matches!(ready.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    /// A command waits: what comes behind it is kept for later, up to a limit. Ready when the client is gone.
+    fn poll_ahead(&self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
+        let mut input = self.input.borrow_mut();
+        let Input { tail, retry, .. } = &mut *input;
+        while tail.len() < AHEAD_BYTES {
+            tail.reserve(AHEAD_CHUNK);
+            match self.read(tail, cx) {
+                Poll::Pending => {
+                    if tail.is_empty() {
+                        *tail = Vec::new();
+                    }
+                    break;
+                }
+                Poll::Ready(0) => return Poll::Ready(()),
+                Poll::Ready(n) => {
+                    worker.stats.bytes_in.add(n as u64);
+                    *retry = true;
+                }
+            }
+        }
+        Poll::Pending
     }
 
     /// Reads once and executes what is complete.
@@ -455,6 +546,12 @@ impl Conn {
                             done.next = Next::End;
                             break;
                         }
+                        Flow::Block => {
+                            done.used += used;
+                            done.retry = done.used < buffer.len();
+                            done.next = Next::Blocked;
+                            break;
+                        }
                         Flow::Park(shard) => {
                             if let Some(local) = worker.local(shard).filter(|_| !self.parked.replace(true)) {
                                 local.parked.borrow_mut().push(Rc::clone(self));
@@ -541,6 +638,8 @@ enum Next {
     Again,
     Yield,
     Parked,
+    /// [`Conn::poll_ahead`] goes on.
+    Blocked,
     End,
 }
 

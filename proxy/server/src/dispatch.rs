@@ -1,12 +1,13 @@
 //! From a parsed command to whoever runs it: the session, a shard here, or a shard elsewhere.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use logsvc_api::ShardId;
 use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, Reply};
-use proxy_shard::Unserved;
+use proxy_shard::{Blocker, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
@@ -14,7 +15,7 @@ use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
 use crate::worker::{Waiter, Worker};
-use crate::{split, transaction};
+use crate::{blocking, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -27,6 +28,8 @@ pub(crate) enum Flow {
     Close,
     /// The command has not run: try it again when the shard's log has room.
     Park(ShardId),
+    /// The command waits for a key: nothing runs before its answer.
+    Block,
 }
 
 /// Where a command's keys are.
@@ -188,6 +191,9 @@ pub(crate) fn on_shard(
     (id, slot): (ShardId, Option<u16>),
     batch: &mut Batch,
 ) -> Flow {
+    if row.flags.has(Flags::BLOCKING) {
+        return blocking::run(worker, conn, session, (row, args), (id, slot), batch);
+    }
     let Some(local) = worker.local(id) else {
         forward(
             worker,
@@ -251,9 +257,13 @@ pub(crate) fn forward(
 pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let Some(local) = worker.local(unit.shard) else { return };
     let write = match &unit.work {
-        Work::Command { row, .. } => row.flags.has(Flags::WRITE),
+        Work::Command { row, .. } | Work::Blocking { row, .. } => row.flags.has(Flags::WRITE),
         Work::Transaction { write, .. } => *write,
         Work::Watch { .. } | Work::Unwatch { .. } => false,
+        Work::Unblock { client, with_error } => {
+            return blocking::unblock_here(worker, local, *client, *with_error);
+        }
+        Work::Forget => return blocking::forget_here(local, unit.client),
     };
     let mut shard = local.shard.borrow_mut();
     let (now, now_ms) = worker.now();
@@ -283,6 +293,15 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
         (Work::Command { row, args, db }, Ok(())) => {
             shard.run(row, args.as_args(), *db, None, &mut reply).gate
         }
+        (Work::Blocking { row, args, db, slip }, Ok(())) => {
+            let blocker = Blocker { client: unit.client, slip: Arc::clone(slip) };
+            match shard.run_or_wait(&blocker, row, args.as_args(), (*db, None), &mut reply) {
+                Some(ran) => ran.gate,
+                None => return blocking::begin_wait(worker, local, shard, from, unit.reply_to),
+            }
+        }
+        // Handled above: they need neither room nor a shard that serves.
+        (Work::Unblock { .. } | Work::Forget, Ok(())) => 0,
         (Work::Watch { id, db, keys }, Ok(())) => {
             for key in keys {
                 shard.watch(*id, *db, key);
@@ -307,7 +326,7 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let Some(to) = unit.reply_to else { return };
     let bytes = reply.take();
     if gate == 0 {
-        worker.send_answer(from, Answer { to, bytes: Some(bytes) });
+        worker.send_answer(from, Answer { to, bytes: Some(bytes), close: false });
     } else {
         worker.wait(unit.shard, gate, Waiter::Peer { worker: from, to, bytes });
     }

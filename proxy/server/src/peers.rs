@@ -2,11 +2,12 @@
 //! one message at its end; answers come back the same way, already durable.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use logsvc_api::ShardId;
 use proxy_commands::Row;
 use proxy_resp::{OwnedArgs, Protocol};
-use proxy_shard::WatchId;
+use proxy_shard::{Slip, WatchId};
 
 use crate::out_queue::Ticket;
 
@@ -48,6 +49,20 @@ pub(crate) enum Work {
     Unwatch {
         id: WatchId,
     },
+    /// A command that may wait; its answer may take long.
+    Blocking {
+        row: &'static Row,
+        args: OwnedArgs,
+        db: u8,
+        slip: Arc<Slip>,
+    },
+    /// CLIENT UNBLOCK for a client that waits there, by whom has claimed its slip. Has no answer.
+    Unblock {
+        client: u64,
+        with_error: bool,
+    },
+    /// The client is gone: it waits no more. Has no answer.
+    Forget,
 }
 
 /// A request to the owner of a shard.
@@ -64,6 +79,8 @@ pub(crate) struct Unit {
 pub(crate) struct Answer {
     pub(crate) to: Address,
     pub(crate) bytes: Option<Vec<u8>>,
+    /// The connection closes behind it.
+    pub(crate) close: bool,
 }
 
 /// What arrives in a worker's inbox.

@@ -2,7 +2,7 @@
 //! plain cells; nothing is borrowed across an await.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +15,7 @@ use proxy_shard::{Host, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::blocking::{self, Alarm};
 use crate::committer;
 use crate::conn::{self, Conn};
 use crate::peers::{Address, Answer, Message, Unit};
@@ -42,6 +43,8 @@ pub(crate) struct Local {
     /// Requests of other workers in the same state, and whose they are.
     pub(crate) parked_units: RefCell<VecDeque<(usize, Unit)>>,
     pub(crate) parked_clients: RefCell<HashSet<u64>>,
+    /// Where the answers of clients go that wait for a key: their worker, and their place there.
+    pub(crate) blocked: RefCell<HashMap<u64, (usize, Address)>>,
 }
 
 /// Buffers that all connections of a worker use in turn.
@@ -64,6 +67,7 @@ pub(crate) struct Worker {
     pub(crate) committer: RefCell<Option<Waker>>,
     pub(crate) kicked: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
+    pub(crate) alarm: Alarm,
     clock_base: Cell<(Instant, i64)>,
     now: Cell<(Instant, i64)>,
     params_seen: Cell<u64>,
@@ -82,6 +86,7 @@ impl Worker {
                         parked: RefCell::default(),
                         parked_units: RefCell::default(),
                         parked_clients: RefCell::default(),
+                        blocked: RefCell::default(),
                     }
                 })
             })
@@ -100,6 +105,7 @@ impl Worker {
             committer: RefCell::new(None),
             kicked: Cell::new(false),
             stopping: Cell::new(false),
+            alarm: Alarm::default(),
             clock_base: Cell::new(clock),
             now: Cell::new(clock),
             params_seen: Cell::new(0),
@@ -238,8 +244,9 @@ impl Worker {
         let stall_ms = self.shared.config.output_stall_ms as i64;
         let conns: Vec<Rc<Conn>> = self.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
         for conn in conns {
-            let idle = idle_ms > 0 && now_ms - conn.info.last_ms.load(Relaxed) > idle_ms;
-            if idle || conn.is_stalled(now_ms, stall_ms) {
+            let quiet = idle_ms > 0 && now_ms - conn.info.last_ms.load(Relaxed) > idle_ms;
+            let idle = quiet && !conn.is_waiting();
+            if idle || conn.has_hung_up() || conn.is_stalled(now_ms, stall_ms) {
                 conn.kill();
             }
         }
@@ -262,6 +269,7 @@ impl Host for ShardHost {
 /// Runs a worker until it is told to stop.
 pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message>) {
     tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
+    tokio::task::spawn_local(blocking::keep_time(Rc::clone(&worker)));
     let config = &worker.shared.config;
     for (_, local) in worker.locals() {
         let host = Rc::new(ShardHost(Rc::clone(&worker)));

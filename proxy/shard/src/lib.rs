@@ -5,14 +5,17 @@
 //! tags with a position are held by the server. [`keep`] is the shard's life: restore, claim, serve, renew,
 //! and from the beginning again when the log has another primary.
 
+mod blocked;
 mod config;
 mod keeper;
 pub mod metric_names;
 mod restore;
+mod serve;
 mod shard;
 mod status;
 mod watch;
 
+pub use blocked::{Answer, Blocker, Slip};
 pub use config::ShardConfig;
 pub use keeper::{Host, keep};
 pub use restore::{NoSnapshots, Replayer, RestoreError, Restored, Restorer, replay};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use logsvc_api::{BlockBuilder, Epoch, MAX_BODY_BYTES, Position, RecordKind, ShardId};
 use logsvc_client::{Appender, LogError, Progress};
 use proxy_commands::{Flags, Row};
-use proxy_engine::{Call, Context, Run};
+use proxy_engine::{Call, Context, Patience, Run, Wait};
 use proxy_resp::{Args, Reply};
 use proxy_store::effect::{self, EffectIndex};
 use proxy_store::{EffectWriter, Key, Keyspace, Reason};
@@ -18,13 +18,14 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
+use crate::blocked::BlockedClients;
 use crate::watch::{Watches, is_expired};
-use crate::{Replayer, ShardConfig, ShardStatus, WatchId};
+use crate::{Answer, Replayer, ShardConfig, ShardStatus, WatchId};
 
 /// Version of the effects that this program writes and understands.
 pub const ENGINE_VERSION: u16 = 1;
 /// An open block of this length is sealed before the turn ends.
-const SEAL_BYTES: usize = 1 << 20;
+pub(crate) const SEAL_BYTES: usize = 1 << 20;
 /// How many records fewer than those on their way make a block worth sending.
 const WORTH_RECORDS: u64 = 32;
 /// An open block of this length is not kept waiting for more.
@@ -67,19 +68,22 @@ struct Term {
 
 /// One shard.
 pub struct Shard {
-    id: ShardId,
+    pub(crate) id: ShardId,
     config: ShardConfig,
     role: Role,
-    ks: Keyspace,
-    builder: BlockBuilder,
-    index: EffectIndex,
+    pub(crate) ks: Keyspace,
+    pub(crate) builder: BlockBuilder,
+    pub(crate) index: EffectIndex,
     watches: Watches,
+    pub(crate) blocked: BlockedClients,
+    /// For clients that have waited, until the worker takes them.
+    pub(crate) answers: Vec<Answer>,
     rng: SmallRng,
     term: Option<Term>,
     progress: Arc<Progress>,
     durable: Position,
     now_ms: i64,
-    now: Instant,
+    pub(crate) now: Instant,
     active_expire: bool,
     due: Vec<(u8, u16, Vec<u8>)>,
     /// Time that DEBUG SLEEP asks for.
@@ -87,7 +91,7 @@ pub struct Shard {
     /// Keys that reading commands found, and didn't find.
     hits: u64,
     misses: u64,
-    status: Arc<ShardStatus>,
+    pub(crate) status: Arc<ShardStatus>,
     /// Told when a term ends.
     ended: Rc<Notify>,
 }
@@ -103,6 +107,8 @@ impl Shard {
             builder: BlockBuilder::new(id, 0, 0),
             index: EffectIndex::new(),
             watches: Watches::default(),
+            blocked: BlockedClients::default(),
+            answers: Vec::new(),
             rng: SmallRng::from_os_rng(),
             term: None,
             progress: Arc::new(Progress::new()),
@@ -219,19 +225,34 @@ impl Shard {
         slot: Option<u16>,
         out: &mut Reply,
     ) -> (Position, bool) {
+        let (gate, succeeded, _) = self.step_as(row, args, (db, slot), Patience::None, out);
+        (gate, succeeded)
+    }
+
+    /// [`Shard::step`] of a command that may wait, or has waited; then the third result says for what.
+    #[inline]
+    pub(crate) fn step_as(
+        &mut self,
+        row: &'static Row,
+        args: Args<'_>,
+        (db, slot): (u8, Option<u16>),
+        patience: Patience<'_>,
+        out: &mut Reply,
+    ) -> (Position, bool, Option<Box<Wait>>) {
         let Run::Keys(handler) = proxy_engine::handler(row.id) else {
             out.error("ERR this command does not run on a shard");
-            return (0, false);
+            return (0, false, None);
         };
         let (reply, effects) = (out.len(), self.index.len());
         let position = self.builder.next_position();
         let tail = self.builder.tail();
         let fx = EffectWriter::new(self.builder.body(), &mut self.index);
         let mark = fx.mark();
-        let context = Context { db, now_ms: self.now_ms, primary: true, tail, slot, rng: &mut self.rng };
+        let now_ms = self.now_ms;
+        let context = Context { db, now_ms, primary: true, tail, slot, patience, rng: &mut self.rng };
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
-        let (gate, request) = (call.gate(), call.request.take());
+        let (gate, request, wait) = (call.gate(), call.request.take(), call.wait.take());
         if !row.flags.has(Flags::WRITE) {
             self.hits += u64::from(call.hits);
             self.misses += u64::from(call.misses);
@@ -247,13 +268,16 @@ impl Shard {
             self.requested(request);
         }
         self.apply_from(effects, position);
-        (gate, succeeded)
+        (gate, succeeded, wait)
     }
 
     /// Closes the open unit. Returns what its replies must wait for: `gate` or the unit's own record, 0 when
     /// that is durable.
     #[inline]
     pub fn commit(&mut self, gate: Position) -> Position {
+        if self.blocked.has_ready() {
+            return self.commit_and_serve();
+        }
         let gate = if self.index.is_empty() {
             self.builder.cancel();
             gate
@@ -273,6 +297,9 @@ impl Shard {
                         self.watches.touch(&effect, &self.ks);
                     }
                     self.ks.apply(&effect, at.handle, position);
+                    if !self.blocked.is_empty() {
+                        self.blocked.changed(&effect, &self.ks);
+                    }
                 }
                 Err(error) => {
                     // What was written can't be read back: memory and log would part ways here.
@@ -404,6 +431,7 @@ impl Shard {
         self.status.set_epoch(0);
         self.status.demotions.fetch_add(1, Relaxed);
         self.watches.touch_all();
+        self.turn_away();
         self.builder = BlockBuilder::new(self.id, 0, 0);
         let old = std::mem::replace(&mut self.ks, Keyspace::new(self.config.limits.clone()));
         // Freeing many keys takes long; nobody waits for it.

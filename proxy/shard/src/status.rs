@@ -79,6 +79,8 @@ pub struct ShardStatus {
     pub misses: AtomicU64,
     /// Clients whose write waits for room in the log.
     pub parked: AtomicU64,
+    /// Clients that wait for a key.
+    pub blocked: AtomicU64,
     /// What is left of the lease in milliseconds at the last look.
     pub lease_left_ms: AtomicI64,
     /// The running or last restore.

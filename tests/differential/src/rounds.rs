@@ -60,7 +60,7 @@ fn one_protocol(plan: Plan, protocol: u8, report: &mut Report) -> std::io::Resul
     let shards = plan.shards.to_string();
     let server =
         Fastkeep::up(&folder.path().join("data"), &["--shards", &shards, "--snapshots-interval-secs", "0"]);
-    let oracle = Oracle::start(&[]);
+    let oracle = Oracle::start(&["--hz", "500"]);
     let mut running = server.start();
     let sharded = plan.shards > 1;
     let seed = plan.seed.wrapping_mul(2).wrapping_add(u64::from(protocol));

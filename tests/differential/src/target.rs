@@ -61,15 +61,19 @@ impl Target for Server {
     }
 }
 
-/// The engine in this process, with the real clock; its replica replays every effect.
+/// The engine in this process, with the real clock; its replica replays every effect. There is nobody to wait for:
+/// the time of a command that waits is over at once.
 pub struct Engine {
     pub db: TestDb,
+    protocol: u8,
 }
 
 impl Engine {
     /// An empty engine that answers in protocol 2 or 3.
     pub fn new(protocol: u8) -> Self {
-        Self { db: if protocol == 3 { TestDb::new().resp3() } else { TestDb::new() } }
+        let mut db = if protocol == 3 { TestDb::new().resp3() } else { TestDb::new() };
+        db.patient = true;
+        Self { db, protocol }
     }
 }
 
@@ -78,6 +82,9 @@ impl Target for Engine {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
         self.db.now_ms = now.as_millis() as i64;
         let reply = self.db.run(command);
+        if self.db.wait.take().is_some() {
+            return Ok(Frame::Line(if self.protocol == 3 { b"_".into() } else { b"*-1".into() }));
+        }
         let mut rest = reply.as_slice();
         let frame = Frame::read(&mut rest)?;
         if rest.is_empty() { Ok(frame) } else { Err(io::Error::other("bytes behind the reply")) }

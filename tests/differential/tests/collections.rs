@@ -74,7 +74,7 @@ fn differential(seed: u64, protocol: u8) {
         eprintln!("skipped: redis-server is not installed");
         return;
     }
-    let oracle = Oracle::start(&[]);
+    let oracle = Oracle::start(&["--hz", "500"]);
     let mut expected = Server::connect(oracle.port, protocol).unwrap();
     let count = setting("FASTKEEP_COMMANDS").unwrap_or(30_000) as usize;
     let shown = match setting("FASTKEEP_PORT") {

@@ -128,5 +128,12 @@ pub(super) const ROWS: &[Row] = &[
                 .docs("Names the connection", "O(1)")
                 .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
                 .args(&[string("connection-name")]),
+            row(Id::ClientUnblock, "client|unblock", -3, Group::Connection, "5.0.0")
+                .docs("Ends the wait of a client", "O(log(N)), N connections")
+                .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[
+                    integer("client-id"),
+                    oneof("timeout_error", &[word("timeout", "TIMEOUT"), word("error", "ERROR")]).optional(),
+                ]),
         ]),
 ];

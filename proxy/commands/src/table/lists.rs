@@ -1,6 +1,6 @@
 //! Rows of the command table: lists.
 
-use crate::row::{counted, integer, key, one, oneof, row, string, word};
+use crate::row::{counted, double, integer, key, one, oneof, range, row, string, word};
 use crate::{Flags as F, Group, Id, KeyFlags as K, Row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -112,6 +112,47 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&[F::WRITE])
         .keys(&[counted(1, &[K::RW, K::ACCESS, K::DELETE])])
         .args(&[
+            integer("numkeys"),
+            key("key", 0).multiple(),
+            oneof("where", &[word("left", "LEFT"), word("right", "RIGHT")]),
+            integer("count").token("COUNT").optional(),
+        ]),
+    row(Id::BLPop, "blpop", -3, Group::List, "2.0.0")
+        .docs("Takes the head of the first list that has one, or waits for it", "O(N), N keys")
+        .flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING])
+        .keys(&[range(1, -2, 1, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[key("key", 0).multiple(), double("timeout")]),
+    row(Id::BRPop, "brpop", -3, Group::List, "2.0.0")
+        .docs("Takes the tail of the first list that has one, or waits for it", "O(N), N keys")
+        .flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING])
+        .keys(&[range(1, -2, 1, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[key("key", 0).multiple(), double("timeout")]),
+    row(Id::BLMove, "blmove", 6, Group::List, "6.2.0")
+        .docs("Moves an element from one end of a list to an end of another, or waits for one", "O(1)")
+        .flags(&[F::WRITE, F::DENYOOM, F::NOSCRIPT, F::BLOCKING])
+        .keys(&[one(1, &[K::RW, K::ACCESS, K::DELETE]), one(2, &[K::RW, K::INSERT])])
+        .args(&[
+            key("source", 0),
+            key("destination", 1),
+            oneof("wherefrom", &[word("left", "LEFT"), word("right", "RIGHT")]),
+            oneof("whereto", &[word("left", "LEFT"), word("right", "RIGHT")]),
+            double("timeout"),
+        ]),
+    row(Id::BRPopLPush, "brpoplpush", 4, Group::List, "2.2.0")
+        .docs("Moves the last element of a list to the front of another, or waits for one", "O(1)")
+        .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments")
+        .flags(&[F::WRITE, F::DENYOOM, F::NOSCRIPT, F::BLOCKING])
+        .keys(&[one(1, &[K::RW, K::ACCESS, K::DELETE]), one(2, &[K::RW, K::INSERT])])
+        .args(&[key("source", 0), key("destination", 1), double("timeout")]),
+    row(Id::BLMPop, "blmpop", -5, Group::List, "7.0.0")
+        .docs(
+            "Takes elements from the first list that has some, or waits for them",
+            "O(N+M), the number of keys and of elements returned",
+        )
+        .flags(&[F::WRITE, F::BLOCKING])
+        .keys(&[counted(2, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[
+            double("timeout"),
             integer("numkeys"),
             key("key", 0).multiple(),
             oneof("where", &[word("left", "LEFT"), word("right", "RIGHT")]),

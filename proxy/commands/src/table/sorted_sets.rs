@@ -1,6 +1,6 @@
 //! Rows of the command table: sorted sets.
 
-use crate::row::{block, counted, double, integer, key, one, oneof, pattern, row, string, word};
+use crate::row::{block, counted, double, integer, key, one, oneof, pattern, range, row, string, word};
 use crate::{Flags as F, Group, Id, KeyFlags as K, Row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -180,6 +180,36 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&[F::WRITE])
         .keys(&[counted(1, &[K::RW, K::ACCESS, K::DELETE])])
         .args(&[
+            integer("numkeys"),
+            key("key", 0).multiple(),
+            oneof("where", &[word("min", "MIN"), word("max", "MAX")]),
+            integer("count").token("COUNT").optional(),
+        ]),
+    row(Id::BZPopMin, "bzpopmin", -3, Group::SortedSet, "5.0.0")
+        .docs(
+            "Takes the lowest member of the first sorted set that has one, or waits for it",
+            "O(log(N)), N members",
+        )
+        .flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING, F::FAST])
+        .keys(&[range(1, -2, 1, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[key("key", 0).multiple(), double("timeout")]),
+    row(Id::BZPopMax, "bzpopmax", -3, Group::SortedSet, "5.0.0")
+        .docs(
+            "Takes the highest member of the first sorted set that has one, or waits for it",
+            "O(log(N)), N members",
+        )
+        .flags(&[F::WRITE, F::NOSCRIPT, F::BLOCKING, F::FAST])
+        .keys(&[range(1, -2, 1, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[key("key", 0).multiple(), double("timeout")]),
+    row(Id::BZMPop, "bzmpop", -5, Group::SortedSet, "7.0.0")
+        .docs(
+            "Takes members from the first sorted set that has some, or waits for them",
+            "O(K)+O(M*log(N)), K keys, M members returned",
+        )
+        .flags(&[F::WRITE, F::BLOCKING])
+        .keys(&[counted(2, &[K::RW, K::ACCESS, K::DELETE])])
+        .args(&[
+            double("timeout"),
             integer("numkeys"),
             key("key", 0).multiple(),
             oneof("where", &[word("min", "MIN"), word("max", "MAX")]),

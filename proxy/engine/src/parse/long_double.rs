@@ -38,6 +38,31 @@ impl LongDouble {
         Some(Self { negative, magnitude })
     }
 
+    /// A thousand times the number, in this precision, rounded up to an integer (timeouts in seconds become
+    /// milliseconds); `None` outside of 64 bits.
+    pub fn thousandfold_up(self) -> Option<i64> {
+        let (mantissa, exponent) = self.magnitude?;
+        let product = u128::from(mantissa) * 1000;
+        let excess = 64u32.saturating_sub(product.leading_zeros());
+        let rounded = if excess == 0 {
+            product
+        } else {
+            let half = (1u128 << (excess - 1)) - 1 + (product >> excess & 1);
+            (product + half) >> excess << excess
+        };
+        let magnitude = if exponent >= 0 {
+            let shift = u32::try_from(exponent).ok().filter(|shift| rounded == 0 || *shift < 64)?;
+            rounded.checked_mul(1u128.checked_shl(shift).unwrap_or(0))?
+        } else {
+            let shift = u32::try_from(-exponent).unwrap_or(u32::MAX);
+            let whole = rounded.checked_shr(shift).unwrap_or(0);
+            let exact = whole.checked_shl(shift).unwrap_or(0) == rounded;
+            whole + u128::from(!exact && !self.negative)
+        };
+        let magnitude = i64::try_from(magnitude).ok()?;
+        Some(if self.negative { -magnitude } else { magnitude })
+    }
+
     pub fn is_infinite(&self) -> bool {
         self.magnitude.is_none()
     }

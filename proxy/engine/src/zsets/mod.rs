@@ -14,7 +14,7 @@ mod remove;
 pub(crate) use add::{zadd, zincrby};
 pub(crate) use algebra::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
 pub(crate) use members::{zcard, zcount, zlexcount, zmscore, zrank, zrem, zrevrank, zscan, zscore};
-pub(crate) use pop::{zmpop, zpopmax, zpopmin};
+pub(crate) use pop::{bzmpop, bzpopmax, bzpopmin, zmpop, zpopmax, zpopmin};
 pub(crate) use random::zrandmember;
 pub(crate) use range::{
     zrange, zrangebylex, zrangebyscore, zrangestore, zrevrange, zrevrangebylex, zrevrangebyscore,

@@ -1,8 +1,11 @@
-//! ZPOPMIN, ZPOPMAX and ZMPOP: members leave from an end; the log names them.
+//! ZPOPMIN, ZPOPMAX, ZMPOP and their sisters that wait: members leave from an end; the log names them.
+
+use std::ops::Range;
 
 use proxy_store::{Handle, Key, ZSet};
 
 use super::members_header;
+use crate::blocking::{Wait, WaitKind, timeout_at};
 use crate::call::Call;
 use crate::elements::{int_at_least, is_resp3, pop_count};
 use crate::errors::Fail;
@@ -78,8 +81,60 @@ fn take(
 
 /// ZMPOP numkeys key [key ...] MIN|MAX [COUNT count]
 pub(crate) fn zmpop(call: &mut Call<'_>) -> Result<(), Fail> {
-    let keys = int_at_least(call, 1, 1, Fail::NUMKEYS)?;
-    let option = keys.saturating_add(2);
+    let (keys, side, count) = multi_pop(call, 1)?;
+    if !pop_first(call, keys, side, count)? {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]
+pub(crate) fn bzmpop(call: &mut Call<'_>) -> Result<(), Fail> {
+    let (keys, side, count) = multi_pop(call, 2)?;
+    let timeout_ms = timeout_at(call, 1)?;
+    if !pop_first(call, keys.clone(), side, count)? && !call.wait(Wait::new(WaitKind::ZSet, keys, timeout_ms))
+    {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// BZPOPMIN key [key ...] timeout
+pub(crate) fn bzpopmin(call: &mut Call<'_>) -> Result<(), Fail> {
+    pop_or_wait(call, Side::Min)
+}
+
+/// BZPOPMAX key [key ...] timeout
+pub(crate) fn bzpopmax(call: &mut Call<'_>) -> Result<(), Fail> {
+    pop_or_wait(call, Side::Max)
+}
+
+fn pop_or_wait(call: &mut Call<'_>, side: Side) -> Result<(), Fail> {
+    let last = call.args.len() - 1;
+    let timeout_ms = timeout_at(call, last)?;
+    for index in 1..last {
+        if call.passes_over(index) {
+            continue;
+        }
+        let key = call.key(index);
+        let Some((zset, entry)) = call.find_zset(key)? else { continue };
+        let handle = call.handle(&entry);
+        // Key, member and score in one row, in RESP3, too.
+        call.out.array(3);
+        call.out.bulk(key.bytes);
+        take(call, (key, handle), zset, side, 1, false);
+        return Ok(());
+    }
+    if !call.wait(Wait::new(WaitKind::ZSet, 1..last, timeout_ms)) {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
+/// The keys, the end and the count of ZMPOP, from the argument `numkeys` on.
+fn multi_pop(call: &Call<'_>, numkeys: usize) -> Result<(Range<usize>, Side, usize), Fail> {
+    let keys = int_at_least(call, numkeys, 1, Fail::NUMKEYS)?;
+    let option = keys.saturating_add(numkeys + 1);
     if option >= call.args.len() {
         return Err(Fail::SYNTAX);
     }
@@ -88,8 +143,15 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Result<(), Fail> {
         () if call.is(option, "MAX") => Side::Max,
         () => return Err(Fail::SYNTAX),
     };
-    let count = pop_options(call, option + 1)?;
-    for index in 2..option {
+    Ok((numkeys + 1..option, side, pop_options(call, option + 1)?))
+}
+
+/// Pops from the first sorted set that is there; false when none is.
+fn pop_first(call: &mut Call<'_>, keys: Range<usize>, side: Side, count: usize) -> Result<bool, Fail> {
+    for index in keys {
+        if call.passes_over(index) {
+            continue;
+        }
         let key = call.key(index);
         let Some((zset, entry)) = call.find_zset(key)? else { continue };
         let handle = call.handle(&entry);
@@ -98,8 +160,7 @@ pub(crate) fn zmpop(call: &mut Call<'_>) -> Result<(), Fail> {
         call.out.bulk(key.bytes);
         call.out.array(taken);
         take(call, (key, handle), zset, side, taken, true);
-        return Ok(());
+        return Ok(true);
     }
-    call.out.null_array();
-    Ok(())
+    Ok(false)
 }

@@ -9,6 +9,7 @@ use proxy_resp::{Args, Reply};
 
 use super::connection::{BAD_NAME, is_name};
 use super::{ReplyMode, Session, wrong_arguments};
+use crate::blocking;
 use crate::clients::ClientInfo;
 use crate::conn::Conn;
 use crate::dispatch::Flow;
@@ -48,6 +49,7 @@ pub(super) fn run(
         },
         Id::ClientReply => return reply_mode(session, args, reply),
         Id::ClientKill => return kill(worker, conn, args, reply),
+        Id::ClientUnblock => unblock(worker, args, reply),
         Id::ClientHelp => help(reply),
         _ => wrong_arguments(reply, "client"),
     }
@@ -131,6 +133,35 @@ fn list(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
         }
     }
     reply.verbatim("txt", text.as_bytes());
+}
+
+/// CLIENT UNBLOCK: whoever clears the client's slip answers it, so the count is exact although the shard that it
+/// waits for may live elsewhere.
+fn unblock(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) {
+    if args.len() > 4 {
+        let name = String::from_utf8_lossy(args.at(1));
+        let text =
+            format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try CLIENT HELP.");
+        return reply.error(&text);
+    }
+    let with_error = match args.get(3) {
+        None => false,
+        Some(mode) if mode.eq_ignore_ascii_case(b"timeout") => false,
+        Some(mode) if mode.eq_ignore_ascii_case(b"error") => true,
+        Some(_) => return reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"),
+    };
+    let Some(id) = proxy_resp::parse_i64(args.at(2)) else {
+        return reply.error("ERR value is not an integer or out of range");
+    };
+    let client = u64::try_from(id).ok().and_then(|id| worker.shared.clients.get(id));
+    let shard = client.as_ref().and_then(|client| client.slip.shard());
+    match (client, shard) {
+        (Some(client), Some(shard)) if client.slip.claim(shard) => {
+            blocking::unblock(worker, shard, client.id, with_error);
+            reply.integer(1);
+        }
+        _ => reply.integer(0),
+    }
 }
 
 /// What CLIENT KILL asks for.
@@ -244,6 +275,8 @@ fn help(reply: &mut Reply) {
         "    Protect this connection when memory is short.",
         "REPLY ON|OFF|SKIP",
         "    Whether this connection is answered.",
+        "UNBLOCK <id> [TIMEOUT|ERROR]",
+        "    End the wait of another connection's blocking command.",
         "HELP",
         "    This text.",
     ];

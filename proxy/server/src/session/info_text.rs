@@ -77,7 +77,10 @@ fn server(shared: &Shared, out: &mut Lines<'_>) {
 }
 
 fn clients(shared: &Shared, out: &mut Lines<'_>) {
-    let parked: u64 = shared.status.iter().map(|status| status.parked.load(Relaxed)).sum();
+    let waiting = |status: &std::sync::Arc<proxy_shard::ShardStatus>| {
+        status.parked.load(Relaxed) + status.blocked.load(Relaxed)
+    };
+    let waiting: u64 = shared.status.iter().map(waiting).sum();
     out.put("connected_clients", shared.clients.count());
     out.put("cluster_connections", 0);
     out.put("maxclients", shared.params.max_clients.load(Relaxed));
@@ -86,7 +89,7 @@ fn clients(shared: &Shared, out: &mut Lines<'_>) {
         |place: fn(&crate::clients::ClientInfo) -> u64| list.iter().map(|c| place(c)).max().unwrap_or(0);
     out.put("client_recent_max_input_buffer", largest(|client| client.query_bytes.load(Relaxed)));
     out.put("client_recent_max_output_buffer", largest(|client| client.output_bytes.load(Relaxed)));
-    out.put("blocked_clients", parked);
+    out.put("blocked_clients", waiting);
     out.put("tracking_clients", 0);
     out.put("clients_in_timeout_table", 0);
 }

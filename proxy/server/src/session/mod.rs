@@ -141,7 +141,8 @@ pub(crate) fn run(
         | Id::ClientList
         | Id::ClientNoEvict
         | Id::ClientReply
-        | Id::ClientSetname => return client::run(worker, conn, session, row.id, args, reply),
+        | Id::ClientSetname
+        | Id::ClientUnblock => return client::run(worker, conn, session, row.id, args, reply),
         _ => return admin::run(worker, conn, session, row, args, batch),
     }
     Flow::Next

@@ -46,6 +46,27 @@ const INTEGERS: [&str; 26] = [
     "1e3",
     "7",
 ];
+/// Short ones, and none that means for ever.
+const TIMEOUTS: [&str; 18] = [
+    "0.001",
+    "0.001",
+    "0.001",
+    "0.0015",
+    "1e-3",
+    "1e-10",
+    "+0.001",
+    "0x1p-10",
+    ".001",
+    "-1",
+    "-0.5",
+    "inf",
+    "-inf",
+    "nan",
+    "1e300",
+    "9223372036854776",
+    "x",
+    "",
+];
 /// No count of these makes a server build a reply of gigabytes.
 const COUNTS: [&str; 18] = [
     "0",
@@ -292,7 +313,7 @@ impl Collections<'_> {
     fn list(&mut self) -> Command {
         let key = self.key(&LIST_KEYS);
         let end = self.pick(&["LEFT", "RIGHT", "left", "Right"]);
-        match self.rng.random_range(0..24) {
+        match self.rng.random_range(0..26) {
             0..6 => {
                 let mut command = vec![self.pick(&["LPUSH", "RPUSH", "RPUSH", "LPUSHX", "RPUSHX"]), key];
                 self.members(&mut command);
@@ -328,8 +349,50 @@ impl Collections<'_> {
                 vec!["LMOVE".into(), key, self.key(&LIST_KEYS), end, self.pick(&["LEFT", "RIGHT", "x"])]
             }
             22 => vec!["RPOPLPUSH".into(), key, self.key(&LIST_KEYS)],
-            _ => self.pop_many("LMPOP", &LIST_KEYS, end),
+            23 => self.pop_many("LMPOP", &LIST_KEYS, end),
+            _ => self.waiting_list(key, end),
         }
+    }
+
+    /// A list command that may wait, for a moment.
+    fn waiting_list(&mut self, key: Vec<u8>, end: Vec<u8>) -> Command {
+        let timeout = self.pick(&TIMEOUTS);
+        match self.rng.random_range(0..4) {
+            0 => {
+                let other = self.key(&LIST_KEYS);
+                vec!["BLMOVE".into(), key, other, end, self.pick(&["LEFT", "RIGHT", "x"]), timeout]
+            }
+            1 => vec!["BRPOPLPUSH".into(), key, self.key(&LIST_KEYS), timeout],
+            2 => {
+                let mut command = self.pop_many("BLMPOP", &LIST_KEYS, end);
+                command.insert(1, timeout);
+                command
+            }
+            _ => {
+                let name = self.pick(&["BLPOP", "BRPOP"]);
+                self.waiting_pop(name, &LIST_KEYS, timeout)
+            }
+        }
+    }
+
+    /// A sorted set command that may wait, for a moment.
+    fn waiting_zset(&mut self) -> Command {
+        let timeout = self.pick(&TIMEOUTS);
+        if self.chance(50) {
+            let side = self.pick(&["MIN", "MAX", "min", "x"]);
+            let mut command = self.pop_many("BZMPOP", &ZSET_KEYS, side);
+            command.insert(1, timeout);
+            return command;
+        }
+        let name = self.pick(&["BZPOPMIN", "BZPOPMAX"]);
+        self.waiting_pop(name, &ZSET_KEYS, timeout)
+    }
+
+    fn waiting_pop(&mut self, name: Vec<u8>, family: &[&str], timeout: Vec<u8>) -> Command {
+        let mut command = vec![name];
+        (0..self.rng.random_range(1..4)).for_each(|_| command.push(self.key(family)));
+        command.push(timeout);
+        command
     }
 
     /// LMPOP or ZMPOP.
@@ -396,7 +459,7 @@ impl Collections<'_> {
 
     fn zset(&mut self) -> Command {
         let key = self.key(&ZSET_KEYS);
-        match self.rng.random_range(0..40) {
+        match self.rng.random_range(0..41) {
             0..8 => self.zadd(key),
             8..10 => {
                 let mut command = vec!["ZREM".into(), key];
@@ -429,6 +492,7 @@ impl Collections<'_> {
                 }
                 command
             }
+            39 => self.waiting_zset(),
             _ => self.scan("ZSCAN", key),
         }
     }
