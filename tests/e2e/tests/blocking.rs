@@ -32,7 +32,7 @@ fn queues_on_any_shard() {
             assert_eq!(pusher.text(&format!("LPOP {key}")), "2");
         }
         assert_eq!(pusher.text("BLMOVE none none LEFT LEFT 0.01"), "(nil)");
-        drop(waiting(&running, "BLPOP none 0"));
+        let _idle = waiting(&running, "BLPOP none 0");
         assert!(running.stop().success(), "a client that waits does not keep the process up");
     }
 }
