@@ -238,3 +238,100 @@ fn wakes(queue: &Queue, key: Key<'_>, ks: &Keyspace) -> bool {
 pub(crate) fn kind_at(ks: &Keyspace, key: Key<'_>) -> Option<WaitKind> {
     ks.find(key).entry().and_then(|entry| WaitKind::of(&entry.value()))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use proxy_store::types::End;
+    use proxy_store::{EffectWriter, Limits, Reason, effect};
+
+    use super::*;
+
+    fn waiting(keys: &[&str], kind: WaitKind, deadline: Option<Instant>) -> Waiting {
+        Waiting {
+            slip: Arc::default(),
+            row: proxy_commands::lookup(b"BLPOP").unwrap(),
+            args: OwnedArgs::default(),
+            db: 0,
+            proto: Protocol::Resp2,
+            kind,
+            also_gone: kind == WaitKind::Stream,
+            keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
+            deadline,
+            gate: 0,
+        }
+    }
+
+    /// Applies what `write` writes, and tells `blocked` of it.
+    fn change(ks: &mut Keyspace, blocked: &mut BlockedClients, write: impl FnOnce(&mut EffectWriter<'_>)) {
+        let (mut body, mut index) = (Vec::new(), effect::EffectIndex::new());
+        write(&mut EffectWriter::new(&mut body, &mut index));
+        for at in index.iter() {
+            let (effect, _) = effect::decode_one(&body, at.offset).unwrap();
+            ks.apply(&effect, None, 1);
+            blocked.changed(&effect, ks);
+        }
+    }
+
+    fn ready(blocked: &mut BlockedClients) -> Vec<String> {
+        std::iter::from_fn(|| blocked.next_ready())
+            .map(|(db, key)| format!("{db}:{}", key.escape_ascii()))
+            .collect()
+    }
+
+    #[test]
+    fn keys_become_ready_in_the_order_of_writing() {
+        let (mut ks, mut blocked) = (Keyspace::new(Limits::default()), BlockedClients::default());
+        blocked.add(1, waiting(&["a", "b"], WaitKind::List, None));
+        blocked.add(2, waiting(&["s"], WaitKind::Stream, None));
+        change(&mut ks, &mut blocked, |fx| {
+            for key in [b"other", b"b", b"a", b"b"] as [&[u8]; 4] {
+                fx.list_push(Key::new(0, key), None, End::Left).item(b"x");
+            }
+            fx.set_string(Key::new(0, b"s"), None, b"x", proxy_store::ExpireChange::Clear);
+            fx.list_push(Key::new(1, b"a"), None, End::Left).item(b"x");
+        });
+        assert_eq!(ready(&mut blocked), ["0:b", "0:a", "0:s"]);
+        change(&mut ks, &mut blocked, |fx| {
+            fx.delete(Key::new(0, b"a"), None, Reason::Command);
+            fx.delete(Key::new(0, b"s"), None, Reason::Command);
+        });
+        assert_eq!(ready(&mut blocked), ["0:s"], "only who asked hears that a key is gone");
+        change(&mut ks, &mut blocked, |fx| fx.swap_databases(0, 1));
+        assert_eq!(ready(&mut blocked), ["0:a", "0:s"]);
+        assert_eq!(blocked.at(0, b"b", 0), Some(1));
+        assert!(blocked.remove(1).is_some() && blocked.remove(1).is_none());
+        assert_eq!((blocked.at(0, b"a", 0), blocked.at(0, b"b", 0)), (None, None));
+        assert_eq!(blocked.drain().count(), 1);
+        assert!(blocked.is_empty() && !blocked.has_ready());
+    }
+
+    #[test]
+    fn order_of_arrival_and_of_deadlines() {
+        let mut blocked = BlockedClients::default();
+        let now = Instant::now();
+        let at = |s| Some(now + Duration::from_secs(s));
+        blocked.add(1, waiting(&["k"], WaitKind::List, at(9)));
+        blocked.add(2, waiting(&["k"], WaitKind::ZSet, None));
+        blocked.add(3, waiting(&["k"], WaitKind::List, at(5)));
+        assert_eq!((0..4).filter_map(|place| blocked.at(0, b"k", place)).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(blocked.next_deadline(), at(5));
+        assert_eq!(blocked.due(now), None);
+        assert_eq!(blocked.due(at(9).unwrap()), Some(3));
+        blocked.remove(3);
+        blocked.remove(1);
+        assert_eq!((blocked.next_deadline(), blocked.len()), (None, 1));
+        assert_eq!(blocked.at(0, b"k", 0), Some(2));
+    }
+
+    #[test]
+    fn a_slip_is_claimed_once() {
+        let slip = Slip::default();
+        assert!(!slip.claim(0) && slip.shard().is_none());
+        slip.hang(0);
+        assert_eq!(slip.shard(), Some(0));
+        assert!(!slip.claim(1) && slip.claim(0) && !slip.claim(0));
+    }
+}

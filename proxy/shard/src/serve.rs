@@ -13,7 +13,7 @@ use proxy_resp::{Args, Reply};
 use proxy_store::Key;
 
 use crate::blocked::{Answer, Blocker, TERM_ENDED, UNBLOCKED, Waiting, kind_at};
-use crate::shard::{Ran, SEAL_BYTES, Shard};
+use crate::shard::{Ran, Shard};
 
 /// A longer timeout is as good as none.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86400);
@@ -153,11 +153,6 @@ impl Shard {
             }
             let (row, proto) = (waiting.row, waiting.proto);
             let args = std::mem::take(&mut waiting.args);
-            if self.builder.body().len() - self.builder.body_start() > SEAL_BYTES {
-                // What is left of a large unit's bounty goes into records of their own.
-                self.builder.commit();
-                self.begin();
-            }
             let (position, effects) = (self.builder.next_position(), self.index.len());
             let mut reply = Reply::new(proto);
             let (gate, _, wait) =

@@ -25,7 +25,7 @@ use crate::{Answer, Replayer, ShardConfig, ShardStatus, WatchId};
 /// Version of the effects that this program writes and understands.
 pub const ENGINE_VERSION: u16 = 1;
 /// An open block of this length is sealed before the turn ends.
-pub(crate) const SEAL_BYTES: usize = 1 << 20;
+const SEAL_BYTES: usize = 1 << 20;
 /// How many records fewer than those on their way make a block worth sending.
 const WORTH_RECORDS: u64 = 32;
 /// An open block of this length is not kept waiting for more.
