@@ -9,7 +9,7 @@ use std::time::Instant;
 use config_runtime::http::{Handler, HttpRequest, HttpResponse};
 use config_runtime::metrics_page::MetricsPage;
 use hyper::{Method, StatusCode};
-use logsvc_client::{LogService, ReplicaState, ShardDescription};
+use logsvc_client::{LogService, META_LOG, ReplicaState, ShardDescription};
 use proxy_server::ProxyHandle;
 use proxy_shard::Role;
 use serde_json::{Value, json};
@@ -195,6 +195,9 @@ impl Api {
 
     async fn log_info(&self) -> Answer {
         let descriptions = self.descriptions().await?;
+        let log = self.log.as_ref().ok_or_else(|| self.lacks("log"))?;
+        let meta = log.describe(META_LOG).await;
+        let meta = meta.map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("metadata log: {e}")))?;
         let shards: Vec<Value> = descriptions
             .iter()
             .map(|log| {
@@ -209,8 +212,10 @@ impl Api {
             .collect();
         let replicas: Vec<Value> = descriptions
             .iter()
+            .chain([&meta])
             .flat_map(|log| log.replicas.iter().map(move |replica| (log.shard, replica)))
             .map(|(shard, replica)| {
+                let shard = if shard == META_LOG { json!("metadata") } else { json!(shard) };
                 json!({
                     "shard": shard, "zone": replica.az, "id": format!("{:x}", replica.id),
                     "state": state_name(replica.state), "lag": replica.lag, "error": replica.error,

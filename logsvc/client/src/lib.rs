@@ -23,6 +23,7 @@ pub mod wire;
 pub use error::LogError;
 pub use progress::Progress;
 pub use service::{
-    Appender, Claim, Claimed, LogService, MetaValue, ReplicaDescription, ReplicaState, ShardDescription,
+    Appender, Claim, Claimed, LogService, META_LOG, MetaValue, ReplicaDescription, ReplicaState,
+    ShardDescription,
 };
 pub use window::AppendWindow;

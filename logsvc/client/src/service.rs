@@ -109,9 +109,12 @@ pub struct MetaValue {
 }
 
 /// A replicated log per shard, and a small metadata store with compare-and-set and watch.
+/// The number under which [`LogService::describe`] tells of the metadata log: no epoch, owner or lease, positions are its revisions.
+pub const META_LOG: ShardId = ShardId::MAX;
+
 #[async_trait]
 pub trait LogService: Send + Sync + 'static {
-    /// What the log knows about `shard`. Linearizable in epoch, owner and tail (answered by the leader).
+    /// What the log knows about `shard` (or [`META_LOG`]). Linearizable in epoch, owner and tail (answered by the leader).
     async fn describe(&self, shard: ShardId) -> Result<ShardDescription, LogError>;
 
     /// Becomes the owner of a shard under the next epoch. Waits out another owner's lease first (up to its length); afterwards

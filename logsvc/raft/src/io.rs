@@ -239,6 +239,8 @@ pub struct GroupStatus {
     pub member_status: Vec<MemberStatus>,
     /// Present for a shard's group.
     pub shard: Option<ShardState>,
+    /// What is left of the owner's lease at most, by this replica's clock. Only the leader knows; 0 elsewhere.
+    pub lease_remaining_ms: u64,
 }
 
 /// Position of the last record, for callers that only watch progress.

@@ -152,7 +152,7 @@ impl<S: LogStorage + Clone> Node<S> {
 
     /// The group's replica here; `None` if there is none (or its rows are damaged).
     pub fn status(&self, group: GroupId) -> Option<GroupStatus> {
-        self.groups.get(&group).map(Replica::status)
+        self.groups.get(&group).map(|replica| replica.status(self.sink.now_ms))
     }
 
     /// Identity of the group's replica here.

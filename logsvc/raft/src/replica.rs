@@ -409,7 +409,7 @@ impl<S: LogStorage> Replica<S> {
         sink.out.answers.push(Answer { group: self.group, token, result });
     }
 
-    pub fn status(&self) -> GroupStatus {
+    pub fn status(&self, now_ms: u64) -> GroupStatus {
         let raft = &self.raw.raft;
         let role = match (&self.stopped, raft.state) {
             (Some(reason), _) => Role::Stopped(reason.clone()),
@@ -441,6 +441,12 @@ impl<S: LogStorage> Replica<S> {
             last_index: raft.raft_log.last_index(),
             member_status: replicas.into_iter().map(member).collect(),
             members: self.members.clone(),
+            lease_remaining_ms: match self.machine.shard() {
+                Some(shard) if self.is_leader() && shard.epoch > 0 => {
+                    self.lease.remaining_ms(shard.lease_ms, now_ms)
+                }
+                _ => 0,
+            },
             shard: self.machine.shard().cloned(),
         }
     }

@@ -55,6 +55,9 @@ impl EmbeddedConfig {
     }
 }
 
+/// While a start waits for a quorum, it says so this often.
+const SAY_EVERY: Duration = Duration::from_secs(3);
+
 /// Starts embedded logs.
 #[derive(Debug)]
 pub struct EmbeddedLog;
@@ -157,14 +160,55 @@ fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<
 fn wait_until_ready(service: &Embedded, config: &EmbeddedConfig) -> Result<(), StartError> {
     let begin = Instant::now();
     let limit = Duration::from_secs(60);
+    let mut next_word = SAY_EVERY;
     loop {
         let led = (0..config.shards).chain([META_GROUP]).all(|group| service.leader(group).is_some());
         if led && service.replicas().iter().all(|replica| replica.has_all_groups()) {
             return Ok(());
         }
+        if lost_majority(service, config) {
+            return Err(StartError::Failed(waiting_for(service, config)));
+        }
         if begin.elapsed() > limit {
-            return Err(StartError::Failed(format!("the log has no leader after {limit:?}")));
+            return Err(StartError::Failed(format!(
+                "the log is not ready after {limit:?}: {}",
+                waiting_for(service, config)
+            )));
+        }
+        if begin.elapsed() > next_word {
+            next_word += SAY_EVERY;
+            tracing::warn!("waiting for the log: {}", waiting_for(service, config));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// True when so many replicas of a group have stopped for failing disks that waiting is in vain.
+fn lost_majority(service: &Embedded, config: &EmbeddedConfig) -> bool {
+    let replicas = service.replicas();
+    (0..config.shards).chain([META_GROUP]).any(|group| {
+        let views = replicas.iter().filter_map(|replica| replica.view(group));
+        let stopped = views.filter(|view| !view.wiped() && view.stopped().is_some()).count();
+        2 * stopped > replicas.len()
+    })
+}
+
+/// Which groups have no leader, and what each zone's replica says of them.
+fn waiting_for(service: &Embedded, config: &EmbeddedConfig) -> String {
+    let mut parts = Vec::new();
+    for group in (0..config.shards).chain([META_GROUP]) {
+        if service.leader(group).is_some() {
+            continue;
+        }
+        let name = if group == META_GROUP { "the metadata log".to_owned() } else { format!("shard {group}") };
+        let zones = service.replicas().iter().map(|replica| {
+            let state = replica.view(group).map_or_else(|| "absent".to_owned(), |view| view.state());
+            format!("{} {state}", replica.az())
+        });
+        parts.push(format!("{name} has no quorum ({})", zones.collect::<Vec<_>>().join(", ")));
+    }
+    if parts.is_empty() {
+        parts.push("a zone has not written its groups yet".to_owned());
+    }
+    parts.join("; ")
 }

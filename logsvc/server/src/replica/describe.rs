@@ -2,28 +2,33 @@
 
 use std::collections::HashMap;
 
-use logsvc_client::{ReplicaDescription, ReplicaState, ShardDescription};
+use logsvc_client::{META_LOG, ReplicaDescription, ReplicaState, ShardDescription};
 use logsvc_raft::{GroupId, GroupStatus, MemberStatus, NodeNumber, Role};
 
 use crate::metric_names;
 
-/// A shard's description; none for the metadata group.
-pub fn describe(status: &GroupStatus, zones: &HashMap<NodeNumber, String>) -> Option<ShardDescription> {
-    let shard = status.shard.as_ref()?;
-    Some(ShardDescription {
+/// The description of a shard's log, or of the metadata log.
+pub fn describe(status: &GroupStatus, zones: &HashMap<NodeNumber, String>) -> ShardDescription {
+    let leader = status.leader.map(|leader| leader.0);
+    let replicas = status.member_status.iter().map(|member| replica(status, member, zones)).collect();
+    let Some(shard) = &status.shard else {
+        let (tail, durable) = (status.applied, status.applied);
+        return ShardDescription { shard: META_LOG, tail, durable, leader, replicas, ..Default::default() };
+    };
+    ShardDescription {
         shard: shard.shard,
         epoch: shard.epoch,
         owner: Some(shard.owner.clone()).filter(|owner| !owner.is_empty()),
         lease_ms: shard.lease_ms,
-        lease_remaining_ms: 0,
+        lease_remaining_ms: status.lease_remaining_ms,
         tail: shard.tail,
         chain: shard.chain,
         trim: shard.trim,
         durable: shard.tail,
         bytes: shard.kept_bytes(),
-        leader: status.leader.map(|leader| leader.0),
-        replicas: status.member_status.iter().map(|member| replica(status, member, zones)).collect(),
-    })
+        leader,
+        replicas,
+    }
 }
 
 fn replica(

@@ -370,8 +370,7 @@ impl Driver {
         let unknown = || call_error(Refusal::UnknownGroup);
         if let Query::Describe = query {
             let status = self.node.status(group).ok_or_else(unknown)?;
-            let description = describe::describe(&status, &self.zones);
-            return Ok(CallReply::Description(Box::new(description.ok_or_else(unknown)?)));
+            return Ok(CallReply::Description(Box::new(describe::describe(&status, &self.zones))));
         }
         let meta = self.node.meta().ok_or_else(unknown)?;
         let value = |found: &logsvc_raft::MetaValue| logsvc_client::MetaValue {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use logsvc_api::Position;
-use logsvc_raft::{GroupStatus, Role};
+use logsvc_raft::{GroupStatus, ReplicaId, Role};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -75,6 +75,18 @@ impl GroupView {
         }
     }
 
+    /// What this replica of the group is, in a few words for an operator.
+    pub fn state(&self) -> String {
+        let Some(status) = self.status() else { return "has nothing of it".to_owned() };
+        match &status.role {
+            Role::Stopped(reason) => format!("has stopped: {reason}"),
+            Role::Learner => format!("is not a member yet; members are {}", members(&status)),
+            Role::Leader | Role::Follower | Role::Candidate => {
+                format!("waits for a majority of {}", members(&status))
+            }
+        }
+    }
+
     /// Wakes at the next change of tail or status.
     pub fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
@@ -126,5 +138,16 @@ impl GroupView {
 
     pub(super) fn notify(&self) {
         self.changed.notify_waiters();
+    }
+}
+
+/// The voters, and those of a configuration that is being left: a majority of each is needed.
+fn members(status: &GroupStatus) -> String {
+    let list = |ids: &[u64]| ids.iter().map(|id| ReplicaId(*id).to_string()).collect::<Vec<_>>().join(", ");
+    let members = &status.members;
+    if members.voters_outgoing.is_empty() {
+        list(&members.voters)
+    } else {
+        format!("{} and a majority of {}", list(&members.voters), list(&members.voters_outgoing))
     }
 }
