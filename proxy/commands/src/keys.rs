@@ -1,7 +1,7 @@
 //! Key positions of one call: what COMMAND GETKEYS prints, what routing and ACL look at.
 //! Arguments come as a count and a function, so that any argument store can be walked.
 
-use crate::{Find, KeyFlags, Row};
+use crate::{Begin, Find, Id, KeyFlags, Row};
 
 /// Why the keys of a call can't be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +43,23 @@ impl Row {
             return Err(KeysError::NoKeys);
         }
         for spec in self.specs {
-            let begin = spec.begin as usize;
+            let begin = match spec.begin {
+                Begin::Index(begin) => begin as usize,
+                Begin::Keyword { word, from } => match behind(word, from as usize, argc, &arg) {
+                    Some(begin) => begin,
+                    None => continue,
+                },
+                Begin::Unknown => {
+                    if self.id == Id::Sort && spec.flags.has(KeyFlags::OW) {
+                        if let Some(at) = sort_destination(argc, &arg) {
+                            found(at, spec.flags);
+                        }
+                    }
+                    continue;
+                }
+            };
             let (first, count, step) = match spec.find {
+                Find::Unknown => continue,
                 Find::Range { last, step, .. } => {
                     let last = match last {
                         0.. => begin + last as usize,
@@ -73,6 +88,30 @@ impl Row {
         }
         Ok(())
     }
+}
+
+/// The position behind `word`; the last argument is no such word, because nothing stands behind it.
+fn behind<'a>(word: &str, from: usize, argc: usize, arg: impl Fn(usize) -> &'a [u8]) -> Option<usize> {
+    let last = argc.saturating_sub(1);
+    (from..last).find(|at| arg(*at).eq_ignore_ascii_case(word.as_bytes())).map(|at| at + 1)
+}
+
+/// Where SORT stores: behind its last STORE that is no other option's argument.
+fn sort_destination<'a>(argc: usize, arg: impl Fn(usize) -> &'a [u8]) -> Option<usize> {
+    let (mut destination, mut at) = (None, 2);
+    while at < argc {
+        let is = |word: &str| arg(at).eq_ignore_ascii_case(word.as_bytes());
+        if is("LIMIT") {
+            at += 2;
+        } else if is("GET") || is("BY") {
+            at += 1;
+        } else if is("STORE") && at + 1 < argc {
+            destination = Some(at + 1);
+            at += 1;
+        }
+        at += 1;
+    }
+    destination
 }
 
 /// A small non-negative decimal number; longer than nine digits is no count of arguments.

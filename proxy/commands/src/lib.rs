@@ -14,7 +14,7 @@ pub use flags::{Categories, Flags, KeyFlags};
 pub use id::Id;
 pub use keys::KeysError;
 pub use lookup::lookup;
-pub use row::{Arg, ArgKind, Find, Group, KeySpec, Merge, Routing, Row};
+pub use row::{Arg, ArgKind, Begin, Find, Group, KeySpec, Merge, Routing, Row};
 pub use table::{row, rows};
 
 #[cfg(test)]

@@ -78,6 +78,9 @@ pub enum Group {
     List,
     Set,
     SortedSet,
+    Bitmap,
+    HyperLogLog,
+    Geo,
     Connection,
     Transactions,
     Server,
@@ -93,6 +96,9 @@ impl Group {
             Group::List => "list",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
+            Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
+            Group::Geo => "geo",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Server => "server",
@@ -108,6 +114,9 @@ impl Group {
             Group::List => Categories::LIST,
             Group::Set => Categories::SET,
             Group::SortedSet => Categories::SORTEDSET,
+            Group::Bitmap => Categories::BITMAP,
+            Group::HyperLogLog => Categories::HYPERLOGLOG,
+            Group::Geo => Categories::GEO,
             Group::Connection => Categories::CONNECTION,
             Group::Transactions => Categories::TRANSACTION,
             Group::Server => Categories(0),
@@ -119,10 +128,20 @@ impl Group {
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
     pub flags: KeyFlags,
-    /// Position where the search begins.
-    pub begin: i16,
+    pub begin: Begin,
     pub find: Find,
     pub note: Option<&'static str>,
+}
+
+/// Where the search of a key spec begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begin {
+    /// At this position.
+    Index(i16),
+    /// Behind this word (in any case), which is looked for from a position on.
+    Keyword { word: &'static str, from: i16 },
+    /// The arguments alone don't tell, or only the command's own reading of them.
+    Unknown,
 }
 
 /// What a key spec does from its beginning on.
@@ -133,6 +152,8 @@ pub enum Find {
     Range { last: i16, step: i16, limit: i16 },
     /// The argument at `begin + count_at` says how many keys follow from `begin + first` on.
     Count { count_at: i16, first: i16, step: i16 },
+    /// With [`Begin::Unknown`].
+    Unknown,
 }
 
 /// One argument in COMMAND DOCS.
@@ -146,6 +167,8 @@ pub struct Arg {
     pub deprecated: Option<&'static str>,
     pub optional: bool,
     pub multiple: bool,
+    /// The token is repeated with the argument.
+    pub multiple_token: bool,
     pub args: &'static [Arg],
 }
 
@@ -232,18 +255,18 @@ impl Row {
     pub(crate) const fn keys(mut self, specs: &'static [KeySpec]) -> Row {
         self.specs = specs;
         self.routing = Routing::Keys;
-        let Find::Range { last, step, .. } = specs[0].find else {
+        let (Find::Range { last, step, .. }, Begin::Index(begin)) = (specs[0].find, specs[0].begin) else {
             self.flags = self.flags.with(Flags::MOVABLEKEYS);
             return self;
         };
-        self.first_key = specs[0].begin;
-        self.last_key = if last < 0 { last } else { specs[0].begin + last };
+        self.first_key = begin;
+        self.last_key = if last < 0 { last } else { begin + last };
         self.step = step;
         let mut i = 1;
         while i < specs.len() {
-            match specs[i].find {
-                Find::Range { last, .. } if specs[i].begin == self.last_key + 1 => {
-                    self.last_key = if last < 0 { last } else { specs[i].begin + last };
+            match (specs[i].find, specs[i].begin) {
+                (Find::Range { last, .. }, Begin::Index(begin)) if begin == self.last_key + 1 => {
+                    self.last_key = if last < 0 { last } else { begin + last };
                 }
                 _ => self.flags = self.flags.with(Flags::MOVABLEKEYS),
             }
@@ -315,7 +338,7 @@ const fn implied_categories(flags: Flags) -> Categories {
     out
 }
 
-const fn spec(begin: i16, find: Find, flags: &[KeyFlags]) -> KeySpec {
+const fn spec(begin: Begin, find: Find, flags: &[KeyFlags]) -> KeySpec {
     let mut all = KeyFlags(0);
     let mut i = 0;
     while i < flags.len() {
@@ -332,12 +355,22 @@ pub(crate) const fn one(begin: i16, flags: &[KeyFlags]) -> KeySpec {
 
 /// Keys from `begin` on, see [`Find::Range`].
 pub(crate) const fn range(begin: i16, last: i16, step: i16, flags: &[KeyFlags]) -> KeySpec {
-    spec(begin, Find::Range { last, step, limit: 0 }, flags)
+    spec(Begin::Index(begin), Find::Range { last, step, limit: 0 }, flags)
 }
 
 /// As many keys as the argument at `begin` says, directly behind it.
 pub(crate) const fn counted(begin: i16, flags: &[KeyFlags]) -> KeySpec {
-    spec(begin, Find::Count { count_at: 0, first: 1, step: 1 }, flags)
+    spec(Begin::Index(begin), Find::Count { count_at: 0, first: 1, step: 1 }, flags)
+}
+
+/// One key behind `word`, which is looked for from `from` on.
+pub(crate) const fn behind(word: &'static str, from: i16, flags: &[KeyFlags]) -> KeySpec {
+    spec(Begin::Keyword { word, from }, Find::Range { last: 0, step: 1, limit: 0 }, flags)
+}
+
+/// Keys that no rule finds.
+pub(crate) const fn unknown(flags: &[KeyFlags]) -> KeySpec {
+    spec(Begin::Unknown, Find::Unknown, flags)
 }
 
 impl KeySpec {
@@ -357,6 +390,7 @@ const fn arg(name: &'static str, kind: ArgKind) -> Arg {
         deprecated: None,
         optional: false,
         multiple: false,
+        multiple_token: false,
         args: &[],
     }
 }
@@ -417,6 +451,14 @@ impl Arg {
     }
     pub(crate) const fn multiple(mut self) -> Arg {
         self.multiple = true;
+        self
+    }
+    pub(crate) const fn multiple_token(mut self) -> Arg {
+        self.multiple_token = true;
+        self
+    }
+    pub(crate) const fn spec(mut self, spec: u8) -> Arg {
+        self.key_spec = Some(spec);
         self
     }
 }

@@ -1,7 +1,7 @@
 //! COMMAND and its subcommands, answered from the table. Run by the session, which has no keyspace: only
 //! arguments in, reply out.
 
-use proxy_commands::{Arg, Categories, Find, Id, KeyFlags, KeySpec, KeysError, Row, lookup, rows};
+use proxy_commands::{Arg, Begin, Categories, Find, Id, KeyFlags, KeySpec, KeysError, Row, lookup, rows};
 use proxy_resp::{Args, Reply};
 
 use crate::dispatch::resolve;
@@ -90,7 +90,19 @@ fn key_spec(spec: &KeySpec, out: &mut Reply) {
     out.bulk(b"flags");
     words(spec.flags.names(), out);
     out.bulk(b"begin_search");
-    typed("index", &[("index", spec.begin)], out);
+    match spec.begin {
+        Begin::Index(begin) => typed("index", &[("index", begin)], out),
+        Begin::Keyword { word, from } => {
+            out.map(2);
+            pair("type", "keyword", out);
+            out.bulk(b"spec");
+            out.map(2);
+            pair("keyword", word, out);
+            out.bulk(b"startfrom");
+            out.integer(i64::from(from));
+        }
+        Begin::Unknown => typed("unknown", &[], out),
+    }
     out.bulk(b"find_keys");
     match spec.find {
         Find::Range { last, step, limit } => {
@@ -99,6 +111,7 @@ fn key_spec(spec: &KeySpec, out: &mut Reply) {
         Find::Count { count_at, first, step } => {
             typed("keynum", &[("keynumidx", count_at), ("firstkey", first), ("keystep", step)], out);
         }
+        Find::Unknown => typed("unknown", &[], out),
     }
 }
 
@@ -172,7 +185,7 @@ fn arguments(args: &[Arg], out: &mut Reply) {
 }
 
 fn argument(arg: &Arg, out: &mut Reply) {
-    let flagged = arg.optional || arg.multiple;
+    let flagged = arg.optional || arg.multiple || arg.multiple_token;
     let given = [
         arg.key_spec.is_some(),
         arg.token.is_some(),
@@ -195,7 +208,8 @@ fn argument(arg: &Arg, out: &mut Reply) {
     }
     if flagged {
         out.bulk(b"flags");
-        let names = [(arg.optional, "optional"), (arg.multiple, "multiple")];
+        let names =
+            [(arg.optional, "optional"), (arg.multiple, "multiple"), (arg.multiple_token, "multiple_token")];
         words(names.into_iter().filter(|(set, _)| *set).map(|(_, name)| name), out);
     }
     if !arg.args.is_empty() {
@@ -272,11 +286,29 @@ fn get_keys(args: Args<'_>, with_flags: bool, out: &mut Reply) -> Result<(), Fai
     Ok(())
 }
 
-/// Flags that depend on the arguments: SET reads the old value only with GET.
+/// Flags that depend on the arguments: SET reads the old value only with GET, BITFIELD may only read.
 fn actual_flags(row: &Row, args: Args<'_>, flags: KeyFlags) -> KeyFlags {
-    if row.id != Id::Set {
-        return flags;
+    match row.id {
+        Id::Set => set_flags(args),
+        Id::BitField => bitfield_flags(args),
+        _ => flags,
     }
+}
+
+fn bitfield_flags(args: Args<'_>) -> KeyFlags {
+    let mut at = 2;
+    while at < args.len() {
+        let is = |word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
+        at += match () {
+            () if is("GET") && at + 2 < args.len() => 3,
+            () if is("OVERFLOW") && at + 1 < args.len() => 2,
+            () => return KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE,
+        };
+    }
+    KeyFlags::RO | KeyFlags::ACCESS
+}
+
+fn set_flags(args: Args<'_>) -> KeyFlags {
     if args.slice(3..).iter().any(|arg| arg.eq_ignore_ascii_case(b"GET")) {
         KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
     } else {

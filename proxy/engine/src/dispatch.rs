@@ -6,7 +6,10 @@ use proxy_resp::Args;
 
 use crate::call::Call;
 use crate::errors::Fail;
-use crate::{debug, expire, hashes, keys, lists, scan, sets, strings, zsets};
+use crate::{
+    bitmaps, debug, expire, geo, hashes, hyperloglog, keys, lists, scan, serialized, sets, sort, strings,
+    zsets,
+};
 
 /// A command's function. An error means that nothing is to change.
 pub type Handler = fn(&mut Call<'_>) -> Result<(), Fail>;
@@ -217,6 +220,32 @@ pub fn handler(id: Id) -> Run {
         Id::ZInterCard => zsets::zintercard,
         Id::ZScan => zsets::zscan,
         Id::ZRandMember => zsets::zrandmember,
+        Id::SetBit => bitmaps::setbit,
+        Id::GetBit => bitmaps::getbit,
+        Id::BitCount => bitmaps::bitcount,
+        Id::BitPos => bitmaps::bitpos,
+        Id::BitOp => bitmaps::bitop,
+        Id::BitField => bitmaps::bitfield,
+        Id::BitFieldRo => bitmaps::bitfield_ro,
+        Id::Dump => serialized::dump,
+        Id::Restore | Id::RestoreAsking => serialized::restore,
+        Id::Sort => sort::sort,
+        Id::SortRo => sort::sort_ro,
+        Id::PfAdd => hyperloglog::pfadd,
+        Id::PfCount => hyperloglog::pfcount,
+        Id::PfMerge => hyperloglog::pfmerge,
+        Id::PfDebug => hyperloglog::pfdebug,
+        Id::PfSelfTest => hyperloglog::pfselftest,
+        Id::GeoAdd => geo::geoadd,
+        Id::GeoDist => geo::geodist,
+        Id::GeoHash => geo::geohash,
+        Id::GeoPos => geo::geopos,
+        Id::GeoSearch => geo::geosearch,
+        Id::GeoSearchStore => geo::geosearchstore,
+        Id::GeoRadius => geo::georadius,
+        Id::GeoRadiusRo => geo::georadius_ro,
+        Id::GeoRadiusByMember => geo::georadiusbymember,
+        Id::GeoRadiusByMemberRo => geo::georadiusbymember_ro,
         Id::DbSize => keys::dbsize,
         Id::FlushAll => keys::flushall,
         Id::FlushDb => keys::flushdb,

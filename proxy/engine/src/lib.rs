@@ -7,6 +7,7 @@
 // Every handler has one signature, whether it can fail or not.
 #![allow(clippy::unnecessary_wraps, clippy::needless_for_each, clippy::format_collect)]
 
+mod bitmaps;
 mod blocking;
 mod call;
 mod command_info;
@@ -16,13 +17,17 @@ mod dispatch;
 mod elements;
 mod errors;
 mod expire;
+mod geo;
 mod glob;
 mod hashes;
+mod hyperloglog;
 mod keys;
 mod lists;
 mod parse;
 mod scan;
+mod serialized;
 mod sets;
+mod sort;
 mod strings;
 pub mod testing;
 mod zsets;

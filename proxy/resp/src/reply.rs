@@ -185,6 +185,14 @@ impl Reply {
         }
     }
 
+    /// A double whose digits are given (RESP2: a bulk string).
+    pub fn double_text(&mut self, digits: &str) {
+        match self.proto {
+            Protocol::Resp2 => self.bulk(digits.as_bytes()),
+            Protocol::Resp3 => self.line(b',', digits.as_bytes()),
+        }
+    }
+
     /// A boolean (RESP2: 1 or 0).
     pub fn bool(&mut self, value: bool) {
         match self.proto {

@@ -95,6 +95,22 @@ fn keys_and_refusals_agree() {
         "CONFIG GET a",
         "RENAME a b",
         "SINTERCARD 2 a b",
+        "SORT l BY w GET x LIMIT 0 1 STORE d",
+        "SORT l STORE",
+        "SORT l STORE a STORE b",
+        "SORT l LIMIT STORE a STORE b",
+        "SORT_RO l STORE d",
+        "GEORADIUS k 1 2 3 m STORE a STOREDIST b",
+        "GEORADIUS k STORE 2 3 m",
+        "GEORADIUSBYMEMBER k m 3 m STORE x",
+        "PFMERGE d a b",
+        "PFMERGE d",
+        "BITOP AND d a b",
+        "BITFIELD a",
+        "BITFIELD a GET u8 0 OVERFLOW SAT",
+        "BITFIELD a INCRBY u8 0 1",
+        "GEOSEARCHSTORE a b c d e f g h",
+        "PFDEBUG a b",
     ] {
         for sub in ["GETKEYS", "GETKEYSANDFLAGS"] {
             let line = format!("COMMAND {sub} {line}");

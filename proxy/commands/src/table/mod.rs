@@ -1,9 +1,13 @@
 //! The rows, one file a documentation group. Each file is a constant; [`ALL`] strings them together.
 
+mod bitmaps;
 mod connection;
 mod generic;
+mod geo;
 mod hashes;
+mod hyperloglog;
 mod lists;
+mod serialized;
 mod server;
 mod sets;
 mod sorted_sets;
@@ -19,6 +23,10 @@ const GROUPS: &[&[Row]] = &[
     lists::ROWS,
     sets::ROWS,
     sorted_sets::ROWS,
+    bitmaps::ROWS,
+    serialized::ROWS,
+    hyperloglog::ROWS,
+    geo::ROWS,
     connection::ROWS,
     transactions::ROWS,
     server::ROWS,

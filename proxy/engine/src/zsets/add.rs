@@ -1,4 +1,4 @@
-//! ZADD and ZINCRBY: which scores a sorted set gets.
+//! ZADD, ZINCRBY and what GEOADD shares with them: which scores a sorted set gets.
 
 use proxy_store::ZSet;
 use smallvec::SmallVec;
@@ -10,12 +10,12 @@ use crate::errors::Fail;
 
 /// ZADD's options.
 #[derive(Clone, Copy, Default)]
-struct Options {
-    only_new: bool,
-    only_known: bool,
+pub(crate) struct Options {
+    pub only_new: bool,
+    pub only_known: bool,
     greater: bool,
     less: bool,
-    changed: bool,
+    pub changed: bool,
     increment: bool,
 }
 
@@ -96,7 +96,17 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Result<(), Fail> {
     for index in (first..call.args.len()).step_by(2) {
         scores.push(call.float(index)?);
     }
-    let outcome = add(call, options, first, &scores)?;
+    add_scores(call, options, (first, 2), &scores)
+}
+
+/// Adds members, the last of every `step` arguments from `first` on, and answers as ZADD does.
+pub(crate) fn add_scores(
+    call: &mut Call<'_>,
+    options: Options,
+    place: (usize, usize),
+    scores: &[f64],
+) -> Result<(), Fail> {
+    let outcome = add(call, options, place, scores)?;
     match (options.increment, outcome.last) {
         (true, Outcome::Refused) => call.out.null(),
         (true, Outcome::Unchanged(score) | Outcome::Updated(score) | Outcome::Added(score)) => {
@@ -112,7 +122,7 @@ pub(crate) fn zadd(call: &mut Call<'_>) -> Result<(), Fail> {
 pub(crate) fn zincrby(call: &mut Call<'_>) -> Result<(), Fail> {
     let increment = call.float(2)?;
     let options = Options { increment: true, ..Options::default() };
-    match add(call, options, 2, &[increment])?.last {
+    match add(call, options, (2, 2), &[increment])?.last {
         Outcome::Unchanged(score) | Outcome::Updated(score) | Outcome::Added(score) => {
             call.out.double(score);
         }
@@ -127,8 +137,13 @@ struct Sum {
     last: Outcome,
 }
 
-/// Decides each pair from argument `first` on and logs the scores that change.
-fn add(call: &mut Call<'_>, options: Options, first: usize, scores: &[f64]) -> Result<Sum, Fail> {
+/// Decides each member, the last of every `step` arguments from `first` on, and logs the scores that change.
+fn add(
+    call: &mut Call<'_>,
+    options: Options,
+    (first, step): (usize, usize),
+    scores: &[f64],
+) -> Result<Sum, Fail> {
     let args = call.args;
     let key = call.key(1);
     let found = call.find_zset(key)?;
@@ -139,7 +154,7 @@ fn add(call: &mut Call<'_>, options: Options, first: usize, scores: &[f64]) -> R
     let mut intent = (scores.len() > 1).then(Intent::<f64>::new);
     let mut fx = call.fx.zset_add(key, handle);
     for (pair, &given) in scores.iter().enumerate() {
-        let member = args.at(first + 2 * pair + 1);
+        let member = args.at(first + step * (pair + 1) - 1);
         let decided = intent.as_ref().and_then(|intent| intent.get(member));
         let old = decided.or_else(|| zset.and_then(|zset| zset.score(member)));
         sum.last = options.decide(old, given)?;

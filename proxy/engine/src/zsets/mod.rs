@@ -11,7 +11,7 @@ mod random;
 mod range;
 mod remove;
 
-pub(crate) use add::{zadd, zincrby};
+pub(crate) use add::{Options as AddOptions, add_scores, zadd, zincrby};
 pub(crate) use algebra::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
 pub(crate) use members::{zcard, zcount, zlexcount, zmscore, zrank, zrem, zrevrank, zscan, zscore};
 pub(crate) use pop::{bzmpop, bzpopmax, bzpopmin, zmpop, zpopmax, zpopmin};

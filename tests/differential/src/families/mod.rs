@@ -4,3 +4,4 @@ pub mod collections;
 pub mod keyed;
 pub mod mix;
 pub mod sessions;
+pub mod values;
