@@ -50,10 +50,11 @@ impl Row {
                     None => continue,
                 },
                 Begin::Unknown => {
-                    if self.id == Id::Sort && spec.flags.has(KeyFlags::OW) {
-                        if let Some(at) = sort_destination(argc, &arg) {
-                            found(at, spec.flags);
-                        }
+                    if self.id == Id::Sort
+                        && spec.flags.has(KeyFlags::OW)
+                        && let Some(at) = sort_destination(argc, &arg)
+                    {
+                        found(at, spec.flags);
                     }
                     continue;
                 }

@@ -41,3 +41,4 @@ pub use errors::{Fail, MAX_STRING};
 pub use glob::glob_match;
 pub use parse::{LongDouble, parse_double};
 pub use scan::{ScanOptions, parse_cursor};
+pub use sort::sort_patterns;

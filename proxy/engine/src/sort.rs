@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use proxy_resp::Args;
 use proxy_store::types::End;
 use proxy_store::{Elem, Key, Reason, Value};
 
@@ -184,6 +185,32 @@ fn number(bytes: &[u8]) -> Option<f64> {
     parse_double(&text[spaces..])
 }
 
+/// For each BY and GET pattern of a SORT that leads to keys: a text in whose slot all those keys are, or `None`
+/// where they may be in any slot because no hash tag stands before the star.
+pub fn sort_patterns(args: Args<'_>) -> Vec<Option<&[u8]>> {
+    let (mut patterns, mut at) = (Vec::new(), 2);
+    while at + 1 < args.len() {
+        let is = |word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
+        if is("BY") || is("GET") {
+            let pattern = args.at(at + 1);
+            if let Some(star) = text(pattern).iter().position(|byte| *byte == b'*') {
+                let before = &pattern[..star];
+                let open = before.iter().position(|byte| *byte == b'{');
+                let tagged =
+                    open.is_some_and(|open| before[open + 1..].iter().position(|b| *b == b'}') > Some(0));
+                patterns.push(tagged.then_some(before));
+            }
+            at += 1;
+        } else if is("LIMIT") {
+            at += 2;
+        } else if is("STORE") {
+            at += 1;
+        }
+        at += 1;
+    }
+    patterns
+}
+
 /// What `pattern` leads to for `elem`: the element itself for `#`, else the string at the key in which the
 /// element stands for the star, or with `->field` a field of the hash there.
 fn named<'a>(call: &mut Call<'a>, pattern: &'a [u8], elem: Elem<'a>) -> Option<Elem<'a>> {
@@ -262,7 +289,21 @@ fn store<'a>(call: &mut Call<'a>, chosen: &[Elem<'a>], options: &Options, destin
 
 #[cfg(test)]
 mod tests {
+    use proxy_resp::OwnedArgs;
+
+    use super::sort_patterns;
     use crate::testing::TestDb;
+
+    #[test]
+    fn patterns_say_where_their_keys_are() {
+        let patterns = |line: &str| {
+            let args: OwnedArgs = line.split(' ').collect();
+            sort_patterns(args.as_args()).into_iter().map(|tag| tag.map(<[u8]>::to_vec)).collect::<Vec<_>>()
+        };
+        assert_eq!(patterns("SORT l BY nosort GET # ALPHA STORE GET"), []);
+        assert_eq!(patterns("SORT l LIMIT BY w_* GET a*"), [None]);
+        assert_eq!(patterns("SORT l BY a{t}*->f GET {}* GET {*}"), [Some(b"a{t}".to_vec()), None, None]);
+    }
 
     #[test]
     fn elements_come_in_the_order_asked_for() {
