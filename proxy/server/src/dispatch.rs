@@ -175,10 +175,20 @@ pub(crate) fn place_of_keys(worker: &Worker, row: &Row, args: Args<'_>) -> Optio
         // What can't be told is told by the command itself: it answers a syntax error.
         let _ = row.for_each_key(args.len(), |i| args.at(i), |position, _: KeyFlags| see(position));
     }
-    if crossing {
+    if crossing || sort_leaves(worker, row, args, found.map(|(shard, _)| shard)) {
         return Some(Place::Crossing);
     }
     found.map(|(shard, slot)| Place::Shard(shard, slot))
+}
+
+/// Whether a SORT looks at keys outside `shard`, or may: only its elements tell which keys.
+fn sort_leaves(worker: &Worker, row: &Row, args: Args<'_>, shard: Option<ShardId>) -> bool {
+    let shared = &worker.shared;
+    shared.shards > 1
+        && matches!(row.id, Id::Sort | Id::SortRo)
+        && proxy_engine::sort_patterns(args)
+            .into_iter()
+            .any(|tag| tag.is_none_or(|tag| Some(shared.shard_of(slot_of(tag))) != shard))
 }
 
 /// Runs a command on one shard, here or elsewhere.
