@@ -62,12 +62,14 @@ pub(super) fn registers(bytes: &[u8]) -> Option<Vec<u8>> {
 /// A HyperLogLog that is being changed.
 pub(super) struct Sketch {
     bytes: Vec<u8>,
+    /// Where dense registers were changed: offsets of groups of three bytes.
+    touched: Vec<usize>,
 }
 
 impl Sketch {
     /// `bytes` passed [`is_sketch`].
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+        Self { bytes, touched: Vec::new() }
     }
 
     /// One that has seen nothing.
@@ -76,11 +78,21 @@ impl Sketch {
         bytes.push(SPARSE);
         bytes.resize(HEADER, 0);
         bytes.extend_from_slice(&sparse::EMPTY);
-        Self { bytes }
+        Self::new(bytes)
     }
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Runs of bytes that may have changed in one that was dense before: the header, and groups of registers.
+    /// `None` when they are too many to be told apart.
+    pub fn changed_runs(&mut self) -> Option<Vec<std::ops::Range<usize>>> {
+        const MOST: usize = 200;
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        let groups = self.touched.iter().map(|at| *at..at + 3);
+        (self.touched.len() <= MOST).then(|| std::iter::once(CACHE..HEADER).chain(groups).collect())
     }
 
     /// Marks the estimate in the header as out of date.
@@ -117,6 +129,7 @@ impl Sketch {
         }
         let bits = bits & !(63 << shift) | u32::from(rank & 63) << shift;
         group.copy_from_slice(&bits.to_le_bytes()[..3]);
+        self.touched.push(at);
         Some(true)
     }
 
