@@ -151,14 +151,14 @@ fn one_log_replica_is_killed_under_load_and_catches_up() {
     }
 }
 
-/// Waits until no replica of any shard lags, as the leader sees it.
+/// Waits until no replica of any shard or of the metadata log lags, as the leader sees it.
 fn wait_for_caught_up(log: &Running, proxy: &Running) {
     let begun = Instant::now();
     loop {
         let info: serde_json::Value =
             serde_json::from_str(&proxy.ctl(&["log", "info", "--json"]).unwrap()).unwrap();
         let replicas = info["replicas"].as_array().unwrap();
-        let healthy = replicas.len() == 6
+        let healthy = replicas.len() == 9
             && replicas.iter().all(|replica| {
                 matches!(replica["state"].as_str(), Some("leader" | "follower"))
                     && replica["lag"].as_u64().unwrap() < 200
