@@ -12,7 +12,7 @@ mod processes;
 pub use error::SettingsError;
 pub use layers::{Source, keys, load};
 pub use parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Primary, SnapshotPolicy, SnapshotStore,
+    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
 };
 pub use processes::{LogService, Proxy, Snapshot, Up};
 

@@ -251,6 +251,62 @@ impl Default for Engine {
     }
 }
 
+/// `[memory]`: how much memory keys may take, and what happens then, under Redis's names.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Most bytes of keys, values and tables of this node, divided evenly over its shards; 0 = no bound.
+    pub maxmemory: u64,
+    /// Which keys go when there are more; `noeviction`: none, and commands that take more memory are refused.
+    pub maxmemory_policy: String,
+    /// Keys drawn from each database to choose from.
+    pub maxmemory_samples: u32,
+    /// How many more uses each step of a key's counter takes (LFU policies).
+    pub lfu_log_factor: u32,
+    /// Minutes after which an unused key's counter loses a step, 0 = never (LFU policies).
+    pub lfu_decay_time: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            maxmemory: 0,
+            maxmemory_policy: "noeviction".to_owned(),
+            maxmemory_samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_time: 1,
+        }
+    }
+}
+
+impl Memory {
+    /// The policies that there are.
+    pub const POLICIES: [&'static str; 8] = [
+        "volatile-lru",
+        "volatile-lfu",
+        "volatile-random",
+        "volatile-ttl",
+        "allkeys-lru",
+        "allkeys-lfu",
+        "allkeys-random",
+        "noeviction",
+    ];
+
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if !Self::POLICIES.contains(&self.maxmemory_policy.as_str()) {
+            let what = format!("`{}` is none of {}", self.maxmemory_policy, Self::POLICIES.join(", "));
+            return Err(SettingsError::invalid("memory.maxmemory_policy", what));
+        }
+        if self.maxmemory_samples == 0 {
+            return Err(SettingsError::invalid("memory.maxmemory_samples", "must be above 0"));
+        }
+        if self.maxmemory > i64::MAX as u64 {
+            return Err(SettingsError::invalid("memory.maxmemory", "is beyond any memory"));
+        }
+        Ok(())
+    }
+}
+
 /// `[store]`: where snapshots are kept.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

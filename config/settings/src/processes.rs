@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Primary, SnapshotPolicy, SnapshotStore,
+    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
 };
 use crate::{Settings, SettingsError};
 
@@ -27,6 +27,8 @@ pub struct Up {
     pub limits: Limits,
     /// Threads and encodings.
     pub engine: Engine,
+    /// How much memory keys may take.
+    pub memory: Memory,
     /// The three log replicas.
     pub storage: LogStorage,
     /// Where snapshots are kept.
@@ -48,6 +50,7 @@ impl Default for Up {
             primary: Primary::default(),
             limits: Limits::default(),
             engine: Engine::default(),
+            memory: Memory::default(),
             storage: LogStorage::default(),
             store: SnapshotStore::default(),
             snapshots: SnapshotPolicy::default(),
@@ -61,6 +64,7 @@ impl Settings for Up {
         check_shards(self.shards)?;
         self.primary.validate()?;
         self.limits.validate()?;
+        self.memory.validate()?;
         self.storage.validate()?;
         self.snapshots.validate()?;
         self.logging.validate()
@@ -138,6 +142,8 @@ pub struct Proxy {
     pub limits: Limits,
     /// Threads and encodings.
     pub engine: Engine,
+    /// How much memory keys may take.
+    pub memory: Memory,
     /// Where snapshots are kept: a node restores from there.
     pub store: SnapshotStore,
     /// Metrics, health and the admin API.
@@ -158,6 +164,7 @@ impl Default for Proxy {
             primary: Primary { lease_ms: 2_000, lease_margin_ms: 200 },
             limits: Limits::default(),
             engine: Engine::default(),
+            memory: Memory::default(),
             store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
             http: Http { port: 8379, ..Http::default() },
             logging: Logging::default(),
@@ -171,6 +178,7 @@ impl Settings for Proxy {
         self.log.validate()?;
         self.primary.validate()?;
         self.limits.validate()?;
+        self.memory.validate()?;
         check_store(&self.store)?;
         self.logging.validate()
     }

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use config_settings::{Engine, Limits, LogStorage, Primary, SnapshotPolicy, SnapshotStore};
+use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore};
 use logsvc_client::LogService;
-use proxy_server::{Hooks, ProxyConfig};
-use proxy_shard::{RestoreProgress, Restored, Restorer, ShardConfig};
+use proxy_server::{AllocatorFigures, Hooks, ProxyConfig};
+use proxy_shard::{EvictionPolicy, MemoryConfig, RestoreProgress, Restored, Restorer, ShardConfig};
 use proxy_store::Keyspace;
 use snapshot_repo::{RepoConfig, Repository};
 use snapshot_worker::{SnapshotterConfig, SnapshotterHandle};
@@ -39,6 +39,18 @@ fn encodings(engine: &Engine) -> proxy_store::Limits {
     }
 }
 
+/// How much memory keys may take.
+fn memory(settings: &Memory) -> MemoryConfig {
+    MemoryConfig {
+        max_bytes: settings.maxmemory,
+        // The settings were checked against the same names.
+        policy: EvictionPolicy::by_name(&settings.maxmemory_policy).unwrap_or_default(),
+        samples: settings.maxmemory_samples,
+        lfu_log_factor: settings.lfu_log_factor,
+        lfu_decay_minutes: settings.lfu_decay_time,
+    }
+}
+
 /// What a proxy is started with, but for what the process adds (log, restorer, hooks).
 pub struct ProxySettings<'a> {
     pub bind: &'a str,
@@ -48,6 +60,7 @@ pub struct ProxySettings<'a> {
     pub primary: &'a Primary,
     pub limits: &'a Limits,
     pub engine: &'a Engine,
+    pub memory: &'a Memory,
 }
 
 /// A proxy's configuration.
@@ -64,6 +77,7 @@ pub fn proxy(
         in_flight_bytes: settings.limits.undurable_bytes as u64,
         in_flight_blocks: settings.limits.undurable_blocks,
         limits: encodings(settings.engine),
+        memory: memory(settings.memory),
     };
     ProxyConfig {
         bind: settings.bind.to_owned(),
@@ -126,6 +140,21 @@ pub fn raise_file_limit(clients: usize) {
 pub fn allocated_bytes() -> Option<u64> {
     tikv_jemalloc_ctl::epoch::advance().ok()?;
     tikv_jemalloc_ctl::stats::allocated::read().ok().map(|bytes| bytes as u64)
+}
+
+/// Has the allocator give its unused pages back. Setting an arena's decay time, even to what it is, purges it.
+fn purge_allocator() {
+    use tikv_jemalloc_ctl::{Access, AsName};
+    let arenas = tikv_jemalloc_ctl::arenas::narenas::read().unwrap_or(0);
+    for arena in 0..arenas {
+        for kind in ["dirty", "muzzy"] {
+            let name = format!("arena.{arena}.{kind}_decay_ms\0");
+            let set_again = Access::<isize>::read(name.name()).and_then(|ms| name.name().write(ms));
+            if let Err(error) = set_again {
+                tracing::debug!(arena, kind, %error, "not purged");
+            }
+        }
+    }
 }
 
 /// Restores a shard from the newest snapshot that the log still continues.
@@ -208,7 +237,19 @@ impl Hooks for ProcessHooks {
         self.stop.notify_one();
     }
 
-    fn allocated_bytes(&self) -> Option<u64> {
-        allocated_bytes()
+    fn allocator(&self) -> Option<AllocatorFigures> {
+        use tikv_jemalloc_ctl::stats::{active, allocated, metadata, resident, retained};
+        tikv_jemalloc_ctl::epoch::advance().ok()?;
+        Some(AllocatorFigures {
+            allocated: allocated::read().ok()? as u64,
+            active: active::read().ok()? as u64,
+            resident: resident::read().ok()? as u64,
+            metadata: metadata::read().ok()? as u64,
+            retained: retained::read().ok()? as u64,
+        })
+    }
+
+    fn purge_allocator(&self) {
+        purge_allocator();
     }
 }

@@ -170,6 +170,7 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
             primary: &settings.primary,
             limits: &settings.limits,
             engine: &settings.engine,
+            memory: &settings.memory,
         };
         let hooks = Arc::new(ProcessHooks::new(None, Arc::clone(&stop)));
         let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks);

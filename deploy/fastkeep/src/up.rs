@@ -89,6 +89,7 @@ fn start_proxy(
         primary: &settings.primary,
         limits: &settings.limits,
         engine: &settings.engine,
+        memory: &settings.memory,
     };
     let hooks = Arc::new(ProcessHooks::new(Some(Arc::clone(snapshotter)), Arc::clone(stop)));
     let config = parts::proxy(&given, Arc::clone(log), Arc::clone(repository), hooks);

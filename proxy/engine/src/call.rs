@@ -41,6 +41,8 @@ pub enum Request {
     Sleep(Duration),
     /// DEBUG SET-ACTIVE-EXPIRE.
     ActiveExpire(bool),
+    /// Note these uses of the key that argument `arg` names.
+    SetAccess { db: u8, arg: usize, idle_seconds: Option<u32>, frequency: Option<u8> },
 }
 
 /// One command being decided.
@@ -134,9 +136,17 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Looks a key up. A key whose time has passed is missing.
+    /// Looks a key up, which counts as a use of it. A key whose time has passed is missing.
     #[inline]
     pub fn find(&mut self, key: Key<'a>) -> Option<Entry<'a>> {
+        let entry = self.peek(key)?;
+        self.ks.touch(&entry);
+        Some(entry)
+    }
+
+    /// As [`Call::find`], but it does not count as a use: for questions about a key, not for its value.
+    #[inline]
+    pub fn peek(&mut self, key: Key<'a>) -> Option<Entry<'a>> {
         match self.ks.find(key) {
             Lookup::Entry(entry) => {
                 self.raise_gate(entry.position());

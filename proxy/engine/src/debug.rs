@@ -26,7 +26,7 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Result<(), Fail> {
     } else if call.is(1, "DIGEST-VALUE") && count >= 2 {
         call.out.array(count - 2);
         for at in 2..count {
-            let entry = call.find(call.key(at));
+            let entry = call.peek(call.key(at));
             call.out.simple(&value_hex(entry.as_ref()));
         }
     } else if call.is(1, "OBJECT") && count == 3 {
@@ -54,12 +54,13 @@ fn sleep(call: &mut Call<'_>) {
 
 /// DEBUG OBJECT key: the encoding and the size of the value as the log would carry it.
 fn object(call: &mut Call<'_>) -> Result<(), Fail> {
-    let entry = call.find(call.key(2)).ok_or(Fail::NO_SUCH_KEY)?;
+    let entry = call.peek(call.key(2)).ok_or(Fail::NO_SUCH_KEY)?;
     let mut bytes = Vec::new();
     image::encode(entry.value(), &mut bytes);
     let (encoding, len) = (entry.encoding(), bytes.len());
+    let (lru, idle) = (entry.access(), call.ks.idle_seconds(&entry));
     call.out.simple(&format!(
-        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{len} lru:0 lru_seconds_idle:0"
+        "Value at:0x0 refcount:1 encoding:{encoding} serializedlength:{len} lru:{lru} lru_seconds_idle:{idle}"
     ));
     Ok(())
 }

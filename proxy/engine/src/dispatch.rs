@@ -7,8 +7,8 @@ use proxy_resp::Args;
 use crate::call::Call;
 use crate::errors::Fail;
 use crate::{
-    bitmaps, debug, expire, geo, hashes, hyperloglog, keys, lists, scan, serialized, sets, sort, strings,
-    zsets,
+    bitmaps, debug, expire, geo, hashes, hyperloglog, keys, lists, memory, scan, serialized, sets, sort,
+    strings, zsets,
 };
 
 /// A command's function. An error means that nothing is to change.
@@ -106,7 +106,9 @@ pub fn handler(id: Id) -> Run {
         Id::SetRange => strings::setrange,
         Id::Lcs => strings::lcs,
         Id::Del | Id::Unlink => keys::del,
-        Id::Exists | Id::Touch => keys::exists,
+        Id::Exists => keys::exists,
+        Id::Touch => keys::touch,
+        Id::MemoryUsage => memory::usage,
         Id::Type => keys::type_of,
         Id::Rename => keys::rename,
         Id::RenameNx => keys::renamenx,
@@ -289,6 +291,12 @@ pub fn handler(id: Id) -> Run {
         | Id::ConfigRewrite
         | Id::ConfigSet
         | Id::Info
+        | Id::Memory
+        | Id::MemoryDoctor
+        | Id::MemoryHelp
+        | Id::MemoryMallocStats
+        | Id::MemoryPurge
+        | Id::MemoryStats
         | Id::Time
         | Id::Save
         | Id::BgSave

@@ -126,7 +126,7 @@ pub(crate) fn pexpiretime(call: &mut Call<'_>) -> Result<(), Fail> {
 
 /// -2 without a key, -1 without an end, otherwise `show(end, now)`.
 fn answer(call: &mut Call<'_>, show: fn(i64, i64) -> i64) -> Result<(), Fail> {
-    let shown = match call.find(call.key(1)) {
+    let shown = match call.peek(call.key(1)) {
         None => -2,
         Some(entry) => entry.expire_at().map_or(-1, |at| show(at, call.now_ms)),
     };

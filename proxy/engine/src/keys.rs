@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use proxy_store::{DATABASES, Elem, Key, Reason, Value};
+use proxy_store::{DATABASES, Elem, Entry, Key, Reason, Value};
 
-use crate::call::Call;
+use crate::call::{Call, Request};
 use crate::errors::Fail;
 
 /// Up to so many keys a repetition is looked for by comparing them all.
@@ -13,6 +13,9 @@ const FEW_KEYS: usize = 8;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 const NO_FREQUENCY: Fail = Fail::text(
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+);
+const NO_IDLE_TIME: Fail = Fail::text(
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
 );
 
 /// DEL key [key ...], and UNLINK: the store frees large values bit by bit either way.
@@ -41,8 +44,18 @@ pub(crate) fn del(call: &mut Call<'_>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// EXISTS key [key ...], and TOUCH
+/// EXISTS key [key ...]
 pub(crate) fn exists(call: &mut Call<'_>) -> Result<(), Fail> {
+    let mut found = 0;
+    for at in 1..call.args.len() {
+        found += i64::from(call.peek(call.key(at)).is_some());
+    }
+    call.out.integer(found);
+    Ok(())
+}
+
+/// TOUCH key [key ...]
+pub(crate) fn touch(call: &mut Call<'_>) -> Result<(), Fail> {
     let mut found = 0;
     for at in 1..call.args.len() {
         found += i64::from(call.find(call.key(at)).is_some());
@@ -53,7 +66,7 @@ pub(crate) fn exists(call: &mut Call<'_>) -> Result<(), Fail> {
 
 /// TYPE key
 pub(crate) fn type_of(call: &mut Call<'_>) -> Result<(), Fail> {
-    let name = call.find(call.key(1)).map_or("none", |entry| entry.value().type_name());
+    let name = call.peek(call.key(1)).map_or("none", |entry| entry.value().type_name());
     call.out.simple(name);
     Ok(())
 }
@@ -85,6 +98,7 @@ fn move_value(call: &mut Call<'_>, only_free: bool) -> Result<bool, Fail> {
     let handle = call.handle(&entry);
     call.fx.delete(from, handle, Reason::Command);
     call.fx.put_value(to, None, entry.value(), entry.expire_at());
+    take_frequency_along(call, &entry, (to.db, 2));
     Ok(true)
 }
 
@@ -131,12 +145,21 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
             let handle = call.handle(&entry);
             call.fx.delete(from, handle, Reason::Command);
             call.fx.put_value(to, None, entry.value(), entry.expire_at());
+            take_frequency_along(call, &entry, (to.db, 1));
             true
         }
         _ => false,
     };
     call.out.integer(i64::from(moved));
     Ok(())
+}
+
+/// A key that is moved stays as much used as it was. (Idle times need no care: moving is a use.)
+fn take_frequency_along(call: &mut Call<'_>, entry: &Entry<'_>, (db, arg): (u8, usize)) {
+    if call.ks.counts_frequency() {
+        let frequency = Some(call.ks.frequency(entry) as u8);
+        call.request = Some(Request::SetAccess { db, arg, idle_seconds: None, frequency });
+    }
 }
 
 /// Argument `at` as a database number.
@@ -215,7 +238,7 @@ pub(crate) fn randomkey(call: &mut Call<'_>) -> Result<(), Fail> {
 
 /// OBJECT ENCODING key
 pub(crate) fn object_encoding(call: &mut Call<'_>) -> Result<(), Fail> {
-    match call.find(call.key(2)) {
+    match call.peek(call.key(2)) {
         Some(entry) => call.out.bulk(entry.encoding().as_bytes()),
         None => call.out.null(),
     }
@@ -224,7 +247,7 @@ pub(crate) fn object_encoding(call: &mut Call<'_>) -> Result<(), Fail> {
 
 /// OBJECT REFCOUNT key
 pub(crate) fn object_refcount(call: &mut Call<'_>) -> Result<(), Fail> {
-    match call.find(call.key(2)).map(|entry| entry.value()) {
+    match call.peek(call.key(2)).map(|entry| entry.value()) {
         Some(Value::Str(Elem::Int(0..=9999))) => call.out.integer(SHARED_REFERENCES),
         Some(_) => call.out.integer(1),
         None => call.out.null(),
@@ -232,22 +255,23 @@ pub(crate) fn object_refcount(call: &mut Call<'_>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// OBJECT IDLETIME key: refused for existing keys, because uses are not recorded; 0 would be a lie.
+/// OBJECT IDLETIME key
 pub(crate) fn object_idletime(call: &mut Call<'_>) -> Result<(), Fail> {
-    const NOT_TRACKED: Fail = Fail::text("ERR access times are not tracked");
-    if call.find(call.key(2)).is_some() {
-        return Err(NOT_TRACKED);
+    match call.peek(call.key(2)) {
+        Some(_) if call.ks.counts_frequency() => return Err(NO_IDLE_TIME),
+        Some(entry) => call.out.integer(i64::from(call.ks.idle_seconds(&entry))),
+        None => call.out.null(),
     }
-    call.out.null();
     Ok(())
 }
 
 /// OBJECT FREQ key
 pub(crate) fn object_freq(call: &mut Call<'_>) -> Result<(), Fail> {
-    if call.find(call.key(2)).is_some() {
-        return Err(NO_FREQUENCY);
+    match call.peek(call.key(2)) {
+        Some(_) if !call.ks.counts_frequency() => return Err(NO_FREQUENCY),
+        Some(entry) => call.out.integer(i64::from(call.ks.frequency(&entry))),
+        None => call.out.null(),
     }
-    call.out.null();
     Ok(())
 }
 
@@ -258,9 +282,9 @@ pub(crate) fn object_help(call: &mut Call<'_>) -> Result<(), Fail> {
         "ENCODING <key>",
         "    Name the inner form of the value.",
         "FREQ <key>",
-        "    Show how often the key was used, when that is tracked.",
+        "    Show how often the key was used, on a logarithmic scale, under an LFU maxmemory-policy.",
         "IDLETIME <key>",
-        "    Show for how many seconds the key was not used, when that is tracked.",
+        "    Show for how many seconds the key was not used, unless the maxmemory-policy is an LFU one.",
         "REFCOUNT <key>",
         "    Show the number of references to the value.",
         "HELP",

@@ -23,6 +23,7 @@ mod hashes;
 mod hyperloglog;
 mod keys;
 mod lists;
+mod memory;
 mod parse;
 mod scan;
 mod serialized;

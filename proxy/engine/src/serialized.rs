@@ -4,7 +4,7 @@
 use proxy_store::Reason;
 use snapshot_rdb::RestoreError;
 
-use crate::call::Call;
+use crate::call::{Call, Request};
 use crate::errors::Fail;
 
 const BUSY: Fail = Fail::text("BUSYKEY Target key name already exists.");
@@ -25,17 +25,18 @@ pub(crate) fn dump(call: &mut Call<'_>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// RESTORE's options. Idle times and frequencies are checked and not kept: uses of keys are not tracked.
+/// RESTORE's options.
 #[derive(Default)]
 struct Options {
     replace: bool,
     absolute: bool,
+    idle_seconds: Option<u32>,
+    frequency: Option<u8>,
 }
 
 impl Options {
     fn parse(call: &Call<'_>) -> Result<Self, Fail> {
         let mut options = Options::default();
-        let (mut idle, mut frequency) = (false, false);
         let mut at = 4;
         while at < call.args.len() {
             let more = at + 1 < call.args.len();
@@ -43,18 +44,13 @@ impl Options {
                 options.replace = true;
             } else if call.is(at, "ABSTTL") {
                 options.absolute = true;
-            } else if call.is(at, "IDLETIME") && more && !frequency {
+            } else if call.is(at, "IDLETIME") && more && options.frequency.is_none() {
                 at += 1;
-                if call.int(at)? < 0 {
-                    return Err(IDLE_TIME);
-                }
-                idle = true;
-            } else if call.is(at, "FREQ") && more && !idle {
+                let idle = u64::try_from(call.int(at)?).map_err(|_| IDLE_TIME)?;
+                options.idle_seconds = Some(u32::try_from(idle).unwrap_or(u32::MAX));
+            } else if call.is(at, "FREQ") && more && options.idle_seconds.is_none() {
                 at += 1;
-                if !(0..=255).contains(&call.int(at)?) {
-                    return Err(FREQUENCY);
-                }
-                frequency = true;
+                options.frequency = Some(u8::try_from(call.int(at)?).map_err(|_| FREQUENCY)?);
             } else {
                 return Err(Fail::SYNTAX);
             }
@@ -89,6 +85,10 @@ pub(crate) fn restore(call: &mut Call<'_>) -> Result<(), Fail> {
     // What has ended already is not created.
     if expire_at.is_none_or(|at| at >= call.now_ms) {
         call.fx.put(key, handle, &image, expire_at);
+        let Options { idle_seconds, frequency, .. } = options;
+        if idle_seconds.is_some() || frequency.is_some() {
+            call.request = Some(Request::SetAccess { db: key.db, arg: 1, idle_seconds, frequency });
+        }
     } else if found.is_some() {
         call.fx.delete(key, handle, Reason::Command);
     }

@@ -4,11 +4,11 @@
 
 use proxy_resp::{OwnedArgs, Protocol, Reply};
 use proxy_store::effect::{EffectIndex, decode_one};
-use proxy_store::{EffectWriter, Keyspace, Limits};
+use proxy_store::{EffectWriter, Key, Keyspace, Limits};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::{Call, Context, DataDigest, Patience, Run, Wait, handler, resolve, run};
+use crate::{Call, Context, DataDigest, Patience, Request, Run, Wait, handler, resolve, run};
 
 /// A primary and its replica in one thread, with a clock that only moves when told to.
 pub struct TestDb {
@@ -107,12 +107,17 @@ impl TestDb {
             patience: if self.patient { Patience::May } else { Patience::None },
             rng: &mut self.rng,
         };
+        self.primary.set_clock(self.now_ms);
         let fx = EffectWriter::new(&mut self.body, &mut self.index);
         let mut call = Call::new(args, &self.primary, &mut out, fx, context);
         run(function, &mut call);
         self.gate = call.gate();
         self.wait = call.wait.take();
+        let request = call.request.take();
         self.apply();
+        if let Some(Request::SetAccess { db, arg, idle_seconds, frequency }) = request {
+            self.primary.set_access(Key::new(db, args.at(arg)), idle_seconds, frequency);
+        }
         out.take()
     }
 

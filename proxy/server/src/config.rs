@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use async_trait::async_trait;
 use logsvc_client::LogService;
 use parking_lot::Mutex;
-use proxy_shard::{Restorer, ShardConfig};
+use proxy_shard::{MemoryConfig, Restorer, ShardConfig};
 use proxy_store::Limits;
 
 /// Everything that [`crate::start`] needs.
@@ -33,7 +33,7 @@ pub struct ProxyConfig {
     pub idle_timeout_s: u64,
     /// TCP keep-alive in seconds, 0 for none.
     pub keepalive_s: u64,
-    /// Settings of each shard.
+    /// Settings of each shard; the bound of memory in it is that of all shards together.
     pub shard: ShardConfig,
     /// The log.
     pub log: Arc<dyn LogService>,
@@ -90,10 +90,27 @@ pub trait Hooks: Send + Sync + 'static {
     }
     /// Asks the process to stop cleanly; the proxy's `shutdown` will be called.
     fn request_shutdown(&self);
-    /// Bytes allocated by the process, if it knows.
-    fn allocated_bytes(&self) -> Option<u64> {
+    /// What the process's allocator holds, if it knows.
+    fn allocator(&self) -> Option<AllocatorFigures> {
         None
     }
+    /// Has the allocator give unused pages back to the system.
+    fn purge_allocator(&self) {}
+}
+
+/// Bytes as an allocator counts them, from inside to outside.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AllocatorFigures {
+    /// Asked for, rounded up to size classes.
+    pub allocated: u64,
+    /// In pages with anything allocated in them.
+    pub active: u64,
+    /// In pages that the system has given.
+    pub resident: u64,
+    /// For the allocator's own needs.
+    pub metadata: u64,
+    /// Given back or never touched, but kept as addresses.
+    pub retained: u64,
 }
 
 /// No snapshotter, nobody to stop the process.
@@ -121,7 +138,9 @@ pub(crate) struct Params {
     pub(crate) idle_timeout_s: AtomicU64,
     pub(crate) keepalive_s: AtomicU64,
     pub(crate) limits: Mutex<Limits>,
-    /// Grows when `limits` or `bulk_max_bytes` changes.
+    /// Of all shards together.
+    pub(crate) memory: Mutex<MemoryConfig>,
+    /// Grows when `limits`, `memory` or `bulk_max_bytes` changes.
     pub(crate) revision: AtomicU64,
 }
 
@@ -134,6 +153,7 @@ impl Params {
             idle_timeout_s: AtomicU64::new(config.idle_timeout_s),
             keepalive_s: AtomicU64::new(config.keepalive_s),
             limits: Mutex::new(config.shard.limits.clone()),
+            memory: Mutex::new(config.shard.memory.clone()),
             revision: AtomicU64::new(0),
         }
     }

@@ -7,7 +7,7 @@ use logsvc_api::ShardId;
 use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, Reply};
-use proxy_shard::{Blocker, Unserved};
+use proxy_shard::{Blocker, Room, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
@@ -319,8 +319,14 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             reply.ok();
             0
         }
-        (Work::Transaction { watch, parts, .. }, Ok(())) => {
-            if watch.is_some_and(|id| shard.unwatch(id)) {
+        (Work::Transaction { watch, parts, takes_memory, .. }, Ok(())) => {
+            if *takes_memory && shard.make_room() == Room::None {
+                if let Some(id) = watch {
+                    shard.unwatch(*id);
+                }
+                reply.error(transaction::ABORT_OUT_OF_MEMORY);
+                0
+            } else if watch.is_some_and(|id| shard.unwatch(id)) {
                 reply.null_array();
                 shard.tail_gate()
             } else {

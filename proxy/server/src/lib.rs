@@ -24,5 +24,5 @@ mod stats;
 mod transaction;
 mod worker;
 
-pub use config::{Hooks, NoHooks, ProxyConfig};
+pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};

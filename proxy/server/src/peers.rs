@@ -39,6 +39,8 @@ pub(crate) enum Work {
         watch: Option<WatchId>,
         parts: Vec<Part>,
         write: bool,
+        /// One of the commands may take more memory.
+        takes_memory: bool,
     },
     Watch {
         id: WatchId,

@@ -1,12 +1,13 @@
 //! MULTI, EXEC, DISCARD, WATCH, UNWATCH: commands are queued by the session and run as one unit on one shard.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use logsvc_api::ShardId;
 use proxy_commands::{Flags, Id, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, OwnedArgs, Reply};
-use proxy_shard::Unserved;
+use proxy_shard::{OUT_OF_MEMORY, Room, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
@@ -19,6 +20,8 @@ use crate::worker::Worker;
 
 pub(crate) const ABORT_LOADING: &str =
     "EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset in memory";
+pub(crate) const ABORT_OUT_OF_MEMORY: &str =
+    "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.";
 const ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
 
 /// An open MULTI.
@@ -29,6 +32,8 @@ pub(crate) struct Multi {
     /// A command was refused: EXEC will refuse all.
     dirty: bool,
     write: bool,
+    /// One of the commands may take more memory.
+    takes_memory: bool,
     bytes: usize,
 }
 
@@ -76,20 +81,49 @@ pub(crate) fn queue(
         Target::Shard(shard) => Some(shard),
         Target::Many => return split::refuse(session, reply),
     };
+    // Nothing more is queued while memory is full, whatever it is.
+    if is_out_of_memory(worker, shard) {
+        session.reject();
+        reply.error(OUT_OF_MEMORY);
+        return Flow::Next;
+    }
     let Some(multi) = &mut session.multi else { return Flow::Next };
     if shard.is_some() && multi.shard.is_some() && shard != multi.shard {
         return split::refuse(session, reply);
     }
     multi.shard = multi.shard.or(shard);
     multi.write |= row.flags.has(Flags::WRITE);
+    multi.takes_memory |= row.flags.has(Flags::DENYOOM);
     multi.bytes += args.bytes() + 64;
-    if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(std::sync::atomic::Ordering::Relaxed) {
+    if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(Relaxed) {
         reply.error("ERR the transaction exceeds the query buffer limit");
         return Flow::Close;
     }
     multi.queued.push(Queued { row, args: args.to_owned() });
     reply.simple("QUEUED");
     Flow::Next
+}
+
+/// Whether a shard, or any when none is named, can't make room in memory.
+fn is_out_of_memory(worker: &Worker, shard: Option<ShardId>) -> bool {
+    match shard {
+        Some(id) => match worker.local(id) {
+            Some(local) => {
+                let mut shard = local.shard.borrow_mut();
+                let (now, now_ms) = worker.now();
+                shard.set_clock(now, now_ms);
+                let full = shard.make_room_if_admitted() == Room::None;
+                if shard.is_pending() {
+                    worker.kick();
+                }
+                full
+            }
+            None => {
+                worker.shared.status.get(id as usize).is_some_and(|status| status.out_of_memory.load(Relaxed))
+            }
+        },
+        None => worker.shared.status.iter().any(|status| status.out_of_memory.load(Relaxed)),
+    }
 }
 
 enum Target {
@@ -234,6 +268,10 @@ pub(crate) fn exec(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, 
                 return give_up(worker, session, batch, ABORT_LOADING);
             }
         }
+        if multi.takes_memory && shard.make_room() == Room::None {
+            drop(shard);
+            return give_up(worker, session, batch, ABORT_OUT_OF_MEMORY);
+        }
     }
     let Some(multi) = session.multi.take() else { return Flow::Next };
     let watch = watched.map(|_| session.watch_id());
@@ -307,7 +345,7 @@ fn elsewhere(
             parts.push(Part::Command { row, args, db: session.db });
         }
     }
-    let work = Work::Transaction { watch, parts, write: multi.write };
+    let work = Work::Transaction { watch, parts, write: multi.write, takes_memory: multi.takes_memory };
     dispatch::forward(worker, conn, session, batch, target, work);
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::{Position, ShardId};
 use proxy_resp::Reply;
-use proxy_shard::{Host, Shard, ShardConfig};
+use proxy_shard::{Host, Room, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -79,7 +79,8 @@ impl Worker {
             .map(|id| {
                 (shared.owner(id) == index).then(|| {
                     let status = Arc::clone(&shared.status[id as usize]);
-                    let shard = Shard::new(id, config.clone(), status);
+                    let memory = config.memory.share(shared.shards);
+                    let shard = Shard::new(id, ShardConfig { memory, ..config.clone() }, status);
                     Local {
                         shard: Rc::new(RefCell::new(shard)),
                         waiting: RefCell::default(),
@@ -212,18 +213,17 @@ impl Worker {
         self.clock_base.set((Instant::now(), unix_ms()));
         self.read_clock();
         let (now, now_ms) = self.now();
-        let revision = self.shared.params.revision.load(Relaxed);
-        let limits = (self.params_seen.replace(revision) != revision)
-            .then(|| self.shared.params.limits.lock().clone());
+        self.follow_params();
         for (_, local) in self.locals() {
             let mut shard = local.shard.borrow_mut();
             shard.set_clock(now, now_ms);
-            if let Some(limits) = &limits {
-                shard.set_limits(limits.clone());
-            }
             // A bounded number of rounds, so that a flood of expiries leaves room for clients.
             let mut rounds = 0;
             while shard.expire_due() && rounds < 16 {
+                rounds += 1;
+            }
+            rounds = 0;
+            while shard.make_room_if_admitted() == Room::More && rounds < 16 {
                 rounds += 1;
             }
             shard.free_some(FREE_BUDGET);
@@ -236,6 +236,22 @@ impl Worker {
         }
         if ticks.is_multiple_of(20) {
             self.every_second(now_ms);
+        }
+    }
+
+    /// Takes over what CONFIG SET has changed.
+    pub(crate) fn follow_params(&self) {
+        let params = &self.shared.params;
+        let revision = params.revision.load(Relaxed);
+        if self.params_seen.replace(revision) == revision {
+            return;
+        }
+        let limits = params.limits.lock().clone();
+        let memory = params.memory.lock().share(self.shared.shards);
+        for (_, local) in self.locals() {
+            let mut shard = local.shard.borrow_mut();
+            shard.set_limits(limits.clone());
+            shard.set_memory(memory.clone());
         }
     }
 

@@ -88,11 +88,12 @@ async fn restore_elsewhere(
     status: &Arc<ShardStatus>,
 ) -> Result<Replayer, RestoreError> {
     let (send, mut receive) = tokio::sync::oneshot::channel();
-    let work = (Arc::clone(log), Arc::clone(restorer), Arc::clone(status), config.limits.clone());
+    let rules = (config.limits.clone(), config.memory.access_rule());
+    let work = (Arc::clone(log), Arc::clone(restorer), Arc::clone(status), rules);
     let started = std::thread::Builder::new().name(format!("restore-{id}")).spawn(move || {
-        let (log, restorer, status, limits) = work;
+        let (log, restorer, status, rules) = work;
         let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(restore::restore(log, restorer, id, limits, &status.restore)),
+            Ok(runtime) => runtime.block_on(restore::restore(log, restorer, id, rules, &status.restore)),
             Err(error) => Err(RestoreError::Snapshot(format!("can't start a runtime: {error}"))),
         };
         let _ = send.send(outcome);
@@ -251,6 +252,6 @@ async fn renew(
     }
 }
 
-fn unix_ms() -> i64 {
+pub(crate) fn unix_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -7,6 +7,7 @@
 
 mod blocked;
 mod config;
+mod evict;
 mod keeper;
 pub mod metric_names;
 mod restore;
@@ -16,9 +17,10 @@ mod status;
 mod watch;
 
 pub use blocked::{Answer, Blocker, Slip};
-pub use config::ShardConfig;
+pub use config::{EvictionPolicy, MemoryConfig, ShardConfig};
+pub use evict::Room;
 pub use keeper::{Host, keep};
 pub use restore::{NoSnapshots, Replayer, RestoreError, Restored, Restorer, replay};
-pub use shard::{ENGINE_VERSION, Role, Shard, Unserved};
+pub use shard::{ENGINE_VERSION, OUT_OF_MEMORY, Role, Shard, Unserved};
 pub use status::{RestoreProgress, ShardStatus};
 pub use watch::WatchId;

@@ -18,6 +18,8 @@ pub const BYTES: &str = "fastkeep_shard_data_bytes";
 pub const DEMOTIONS: &str = "fastkeep_shard_demotions_total";
 /// Keys deleted because their time had passed.
 pub const EXPIRED: &str = "fastkeep_shard_expired_keys_total";
+/// Keys deleted because memory was full.
+pub const EVICTED: &str = "fastkeep_shard_evicted_keys_total";
 
 /// Gives every metric its description; called once by the process.
 pub fn describe() {
@@ -29,4 +31,5 @@ pub fn describe() {
     describe_gauge!(BYTES, Unit::Bytes, "Bytes used by keys and values");
     describe_counter!(DEMOTIONS, "Times that this node stopped being the shard's primary");
     describe_counter!(EXPIRED, "Keys deleted because their time had passed");
+    describe_counter!(EVICTED, "Keys deleted because memory was full");
 }

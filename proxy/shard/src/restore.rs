@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use logsvc_api::{Block, CHAIN_START, Position, RecordKind, ShardId};
 use logsvc_client::{LogError, LogService};
-use proxy_store::{Keyspace, Limits, effect};
+use proxy_store::{AccessRule, Keyspace, Limits, effect};
 
+use crate::keeper::unix_ms;
 use crate::{ENGINE_VERSION, RestoreProgress};
 
 /// Bytes asked of the log at once.
@@ -191,10 +192,13 @@ pub(crate) async fn restore(
     log: Arc<dyn LogService>,
     restorer: Arc<dyn Restorer>,
     shard: ShardId,
-    limits: Limits,
+    (limits, rule): (Limits, AccessRule),
     progress: &RestoreProgress,
 ) -> Result<Replayer, RestoreError> {
     let mut state = Replayer::new(limits);
+    // Keys count as used now, for lack of a better memory.
+    state.ks.set_access_rule(rule);
+    state.ks.set_clock(unix_ms());
     let snapshot = restorer.restore(shard, &mut state.ks, progress).await.map_err(RestoreError::Snapshot)?;
     if let Some(Restored { position, chain }) = snapshot {
         state.position = position;

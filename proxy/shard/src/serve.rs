@@ -13,7 +13,7 @@ use proxy_resp::{Args, Reply};
 use proxy_store::Key;
 
 use crate::blocked::{Answer, Blocker, TERM_ENDED, UNBLOCKED, Waiting, kind_at};
-use crate::shard::{Ran, Shard};
+use crate::shard::{OUT_OF_MEMORY, Ran, Shard};
 
 /// A longer timeout is as good as none.
 const LONGEST_WAIT: Duration = Duration::from_secs(100 * 365 * 86400);
@@ -29,6 +29,10 @@ impl Shard {
         (db, slot): (u8, Option<u16>),
         out: &mut Reply,
     ) -> Option<Ran> {
+        if self.lacks_memory(row) {
+            out.error(OUT_OF_MEMORY);
+            return Some(Ran { gate: 0, succeeded: false });
+        }
         let start = out.len();
         self.begin();
         let (gate, succeeded, wait) = self.step_as(row, args, (db, slot), Patience::May, out);

@@ -19,8 +19,9 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use crate::blocked::BlockedClients;
+use crate::evict::{Evictor, Room, Victim};
 use crate::watch::{Watches, is_expired};
-use crate::{Answer, Replayer, ShardConfig, ShardStatus, WatchId};
+use crate::{Answer, EvictionPolicy, MemoryConfig, Replayer, ShardConfig, ShardStatus, WatchId};
 
 /// Version of the effects that this program writes and understands.
 pub const ENGINE_VERSION: u16 = 1;
@@ -32,6 +33,12 @@ const WORTH_RECORDS: u64 = 32;
 const WORTH_BYTES: usize = 64 << 10;
 /// A record's body stays below this, with room for the expiries that a command may add.
 const RECORD_MAX_BYTES: usize = MAX_BODY_BYTES - (1 << 20);
+/// What a command that may take more memory is answered when there is none.
+pub const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+/// Keys evicted before one command; when that is not enough, the command runs and the next one evicts more.
+const EVICT_BATCH: usize = 64;
+/// Elements of deleted values freed before one command while memory is full.
+const FREE_A_WRITE: usize = 1000;
 /// Keys whose deletion goes into one record when their time has passed.
 const EXPIRE_BATCH: usize = 128;
 
@@ -86,6 +93,7 @@ pub struct Shard {
     pub(crate) now: Instant,
     active_expire: bool,
     due: Vec<(u8, u16, Vec<u8>)>,
+    evictor: Evictor,
     /// Time that DEBUG SLEEP asks for.
     sleep: Option<Duration>,
     /// Keys that reading commands found, and didn't find.
@@ -117,6 +125,7 @@ impl Shard {
             now: Instant::now(),
             active_expire: true,
             due: Vec::new(),
+            evictor: Evictor::default(),
             sleep: None,
             hits: 0,
             misses: 0,
@@ -160,7 +169,15 @@ impl Shard {
     #[inline]
     pub fn set_clock(&mut self, now: Instant, now_ms: i64) {
         self.now = now;
-        self.now_ms = now_ms;
+        if now_ms != self.now_ms {
+            self.now_ms = now_ms;
+            self.ks.set_clock(now_ms);
+        }
+    }
+
+    /// The clock as last set, unix milliseconds.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
     /// Whether a command may run now; `write` also asks for room in the log.
@@ -199,9 +216,22 @@ impl Shard {
         slot: Option<u16>,
         out: &mut Reply,
     ) -> Ran {
+        if self.lacks_memory(row) {
+            out.error(OUT_OF_MEMORY);
+            return Ran { gate: 0, succeeded: false };
+        }
         self.begin();
         let (gate, succeeded) = self.step(row, args, db, slot, out);
         Ran { gate: self.commit(gate), succeeded }
+    }
+
+    /// Makes room in memory before a write; true when the command must be refused for want of it.
+    #[inline]
+    pub(crate) fn lacks_memory(&mut self, row: &Row) -> bool {
+        self.config.memory.max_bytes != 0
+            && row.flags.has(Flags::WRITE)
+            && self.make_room() == Room::None
+            && row.flags.has(Flags::DENYOOM)
     }
 
     /// Opens an atomic unit of several commands: [`Shard::step`] each, then [`Shard::commit`].
@@ -264,10 +294,10 @@ impl Shard {
             out.error("ERR the changes of this command are too large for one record of the log");
             succeeded = false;
         }
-        if let Some(request) = request {
-            self.requested(request);
-        }
         self.apply_from(effects, position);
+        if let Some(request) = request {
+            self.requested(request, args);
+        }
         (gate, succeeded, wait)
     }
 
@@ -311,8 +341,11 @@ impl Shard {
     }
 
     #[cold]
-    fn requested(&mut self, request: proxy_engine::Request) {
+    fn requested(&mut self, request: proxy_engine::Request, args: Args<'_>) {
         match request {
+            proxy_engine::Request::SetAccess { db, arg, idle_seconds, frequency } => {
+                self.ks.set_access(Key::new(db, args.at(arg)), idle_seconds, frequency);
+            }
             proxy_engine::Request::Sleep(time) => self.sleep = Some(time),
             proxy_engine::Request::ActiveExpire(on) => self.active_expire = on,
         }
@@ -383,6 +416,8 @@ impl Shard {
         lease_until: Instant,
     ) {
         self.ks = data.ks;
+        self.ks.set_access_rule(self.config.memory.access_rule());
+        self.ks.set_clock(self.now_ms);
         self.builder = BlockBuilder::new(self.id, data.position, data.chain);
         self.durable = data.position;
         self.progress = Arc::clone(appender.progress());
@@ -467,6 +502,84 @@ impl Shard {
         more
     }
 
+    /// Sees to it that keys take no more memory than they may: evicts some, and frees a part of what was deleted.
+    /// [`Room::None`]: commands that may take more memory are to be refused. For writes, which the log has room for.
+    pub fn make_room(&mut self) -> Room {
+        let limit = self.config.memory.max_bytes;
+        let room = if limit == 0 || self.ks.data_bytes() <= limit { Room::Enough } else { self.evict(limit) };
+        if limit != 0 {
+            let (objects, bytes) = self.ks.unfreed();
+            if objects > 0 && self.ks.data_bytes().saturating_add(bytes) > limit {
+                self.ks.free_some(FREE_A_WRITE);
+            }
+        }
+        self.status.out_of_memory.store(room == Room::None, Relaxed);
+        room
+    }
+
+    /// The same on the tick, for memory that grew without writes.
+    pub fn make_room_if_admitted(&mut self) -> Room {
+        if self.config.memory.max_bytes == 0 || self.admit(true).is_ok() {
+            self.make_room()
+        } else {
+            Room::More
+        }
+    }
+
+    #[cold]
+    fn evict(&mut self, limit: u64) -> Room {
+        let memory = &self.config.memory;
+        if memory.policy == EvictionPolicy::NoEviction {
+            return Room::None;
+        }
+        self.begin();
+        let position = self.builder.next_position();
+        let mut room = Room::More;
+        for _ in 0..EVICT_BATCH {
+            match self.evictor.victim(&self.ks, &self.config.memory, &mut self.rng) {
+                Victim::Key { db, slot, key } => {
+                    let first = self.index.len();
+                    let key = Key { db, slot, bytes: &key };
+                    EffectWriter::new(self.builder.body(), &mut self.index).delete(
+                        key,
+                        None,
+                        Reason::Evicted,
+                    );
+                    self.apply_from(first, position);
+                }
+                Victim::Unseen => break,
+                Victim::None => {
+                    room = Room::None;
+                    break;
+                }
+            }
+            if self.ks.data_bytes() <= limit {
+                room = Room::Enough;
+                break;
+            }
+            if self.builder.body().len() - self.builder.body_start() > SEAL_BYTES {
+                break;
+            }
+        }
+        self.status.evicted.fetch_add(self.index.len() as u64, Relaxed);
+        self.commit(0);
+        room
+    }
+
+    /// Changes how much memory keys may take, and by what rule they go.
+    pub fn set_memory(&mut self, memory: MemoryConfig) {
+        if self.config.memory.policy != memory.policy {
+            self.evictor = Evictor::default();
+        }
+        self.ks.set_access_rule(memory.access_rule());
+        // No eviction here: a transaction may be open. It comes with the next write or tick.
+        let full = memory.max_bytes != 0
+            && memory.policy == EvictionPolicy::NoEviction
+            && self.ks.data_bytes() > memory.max_bytes;
+        self.status.out_of_memory.store(full, Relaxed);
+        self.config.memory = memory;
+    }
+
     /// Changes where packed collections turn into indexed ones.
     pub fn set_limits(&mut self, limits: proxy_store::Limits) {
         self.config.limits = limits.clone();
@@ -502,10 +615,15 @@ impl Shard {
             status.keys[at].store(self.ks.len(db), Relaxed);
             status.expires[at].store(self.ks.expires(db), Relaxed);
             status.avg_ttl_ms[at].store(self.ks.avg_ttl(db, self.now_ms), Relaxed);
+            status.table_bytes[at].store(self.ks.table_bytes(db), Relaxed);
         }
         status.hits.store(self.hits, Relaxed);
         status.misses.store(self.misses, Relaxed);
         status.bytes.store(self.ks.used_bytes(), Relaxed);
+        let (objects, bytes) = self.ks.unfreed();
+        status.unfreed_objects.store(objects, Relaxed);
+        status.unfreed_bytes.store(bytes, Relaxed);
+        status.freed_objects.store(self.ks.freed_objects(), Relaxed);
         status.position.store(self.tail(), Relaxed);
         status.durable.store(self.durable, Relaxed);
         status.in_flight_bytes.store(self.backlog(), Relaxed);

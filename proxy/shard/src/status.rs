@@ -1,6 +1,6 @@
 //! What other threads may know about a shard: plain numbers that its worker publishes now and then.
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use logsvc_api::{Epoch, Position};
 use parking_lot::Mutex;
@@ -67,6 +67,17 @@ pub struct ShardStatus {
     pub bytes: AtomicU64,
     /// Keys deleted because their time had passed.
     pub expired: AtomicU64,
+    /// Keys deleted because memory was full.
+    pub evicted: AtomicU64,
+    /// Whether commands that may take more memory were refused at the last look.
+    pub out_of_memory: AtomicBool,
+    /// Objects that were deleted but are not freed yet, and roughly their bytes.
+    pub unfreed_objects: AtomicU64,
+    pub unfreed_bytes: AtomicU64,
+    /// Objects that were freed bit by bit.
+    pub freed_objects: AtomicU64,
+    /// Bytes of each database's tables, without keys and values.
+    pub table_bytes: [AtomicU64; DATABASES as usize],
     /// Times that this node stopped being the primary.
     pub demotions: AtomicU64,
     /// Blocks handed to the log.

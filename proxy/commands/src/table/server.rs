@@ -1,7 +1,7 @@
 //! Rows of the command table: the server as a whole.
 
-use crate::row::{block, integer, oneof, pattern, row, string, word};
-use crate::{Categories as C, Flags as F, Group, Id, Merge, Routing, Row};
+use crate::row::{block, integer, key, one, oneof, pattern, row, string, word};
+use crate::{Categories as C, Flags as F, Group, Id, KeyFlags as K, Merge, Routing, Row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Id::Command, "command", -1, Group::Server, "2.8.13")
@@ -83,6 +83,35 @@ pub(super) const ROWS: &[Row] = &[
         .acl(&[C::DANGEROUS])
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .args(&[string("section").optional().multiple()]),
+    row(Id::Memory, "memory", -2, Group::Server, "4.0.0")
+        .docs("Container of commands about memory", "Depends on the subcommand")
+        .flags(&[])
+        .subcommands(&[
+            row(Id::MemoryDoctor, "memory|doctor", 2, Group::Server, "4.0.0")
+                .docs("Says what is unusual about the use of memory", "O(1)")
+                .flags(&[])
+                .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+            row(Id::MemoryHelp, "memory|help", 2, Group::Server, "4.0.0")
+                .docs("Describes the subcommands", "O(1)")
+                .flags(&[F::LOADING, F::STALE]),
+            row(Id::MemoryMallocStats, "memory|malloc-stats", 2, Group::Server, "4.0.0")
+                .docs("The allocator's own report", "Depends on the number of arenas and size classes")
+                .flags(&[])
+                .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+            row(Id::MemoryPurge, "memory|purge", 2, Group::Server, "4.0.0")
+                .docs("Has the allocator give unused pages back", "Depends on how much is unused")
+                .flags(&[])
+                .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+            row(Id::MemoryStats, "memory|stats", 2, Group::Server, "4.0.0")
+                .docs("Figures about the use of memory", "O(1)")
+                .flags(&[])
+                .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+            row(Id::MemoryUsage, "memory|usage", -3, Group::Server, "4.0.0")
+                .docs("Bytes that a key and its value take", "O(1)")
+                .flags(&[F::READONLY])
+                .keys(&[one(2, &[K::RO])])
+                .args(&[key("key", 0), integer("count").token("SAMPLES").optional()]),
+        ]),
     row(Id::Time, "time", 1, Group::Server, "2.6.0")
         .docs("Unix time of the server", "O(1)")
         .flags(&[F::LOADING, F::STALE, F::FAST])

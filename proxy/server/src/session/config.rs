@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use proxy_commands::Id;
 use proxy_engine::glob_match;
 use proxy_resp::{Args, Reply};
+use proxy_shard::{EvictionPolicy, MemoryConfig};
 use proxy_store::Limits;
 
 use super::wrong_arguments;
@@ -20,6 +21,12 @@ enum Kind {
     Fixed(fn(&Shared) -> String),
     /// A number or a size in bytes within bounds.
     Number { place: fn(&Params) -> &AtomicU64, min: i64, max: i64, bytes: bool },
+    /// What bounds memory.
+    Memory { get: fn(&MemoryConfig) -> u64, set: fn(&mut MemoryConfig, u64), min: i64, max: i64, bytes: bool },
+    /// One of the eviction policies.
+    Policy,
+    /// Is so and stays so: `value` is accepted, its opposite is refused with the reason.
+    Always { value: &'static str, reason: &'static str },
     /// A border between packed and indexed collections.
     Limit { get: fn(&Limits) -> i64, set: fn(&mut Limits, i64), min: i64, max: i64 },
 }
@@ -53,7 +60,26 @@ const fn limit(
     Setting { name, kind: Kind::Limit { get, set, min, max } }
 }
 
+const fn memory(
+    name: &'static str,
+    get: fn(&MemoryConfig) -> u64,
+    set: fn(&mut MemoryConfig, u64),
+    min: i64,
+    max: i64,
+    bytes: bool,
+) -> Setting {
+    Setting { name, kind: Kind::Memory { get, set, min, max, bytes } }
+}
+
+/// Large values are always freed bit by bit, whoever deletes them.
+const fn lazy(name: &'static str) -> Setting {
+    let reason = "large values are always freed bit by bit, off the way of commands";
+    Setting { name, kind: Kind::Always { value: "yes", reason } }
+}
+
 const INT_MAX: i64 = i32::MAX as i64;
+
+const NO_DEFRAG: &str = "there is no active defragmentation; see MEMORY PURGE and docs/performance.md";
 
 /// Every setting.
 static SETTINGS: &[Setting] = &[
@@ -63,8 +89,31 @@ static SETTINGS: &[Setting] = &[
     fixed("appendonly", |_| "yes".into()),
     fixed("appendfsync", |_| "always".into()),
     fixed("save", |_| String::new()),
-    fixed("maxmemory", |_| "0".into()),
-    fixed("maxmemory-policy", |_| "noeviction".into()),
+    memory("maxmemory", |m| m.max_bytes, |m, bytes| m.max_bytes = bytes, 0, i64::MAX, true),
+    Setting { name: "maxmemory-policy", kind: Kind::Policy },
+    memory("maxmemory-samples", |m| m.samples.into(), |m, n| m.samples = n as u32, 1, INT_MAX, false),
+    memory(
+        "lfu-log-factor",
+        |m| m.lfu_log_factor.into(),
+        |m, n| m.lfu_log_factor = n as u32,
+        0,
+        INT_MAX,
+        false,
+    ),
+    memory(
+        "lfu-decay-time",
+        |m| m.lfu_decay_minutes.into(),
+        |m, n| m.lfu_decay_minutes = n as u32,
+        0,
+        INT_MAX,
+        false,
+    ),
+    lazy("lazyfree-lazy-eviction"),
+    lazy("lazyfree-lazy-expire"),
+    lazy("lazyfree-lazy-server-del"),
+    lazy("lazyfree-lazy-user-del"),
+    lazy("lazyfree-lazy-user-flush"),
+    Setting { name: "activedefrag", kind: Kind::Always { value: "no", reason: NO_DEFRAG } },
     fixed("cluster-enabled", |_| "no".into()),
     fixed("requirepass", |_| String::new()),
     fixed("notify-keyspace-events", |_| String::new()),
@@ -130,9 +179,15 @@ fn set_list(limits: &mut Limits, value: i64) {
 pub(super) fn run(worker: &Rc<Worker>, id: Id, args: Args<'_>, reply: &mut Reply) {
     match id {
         Id::ConfigGet => get(&worker.shared, args, reply),
-        Id::ConfigSet => set(&worker.shared, args, reply),
+        Id::ConfigSet => {
+            set(&worker.shared, args, reply);
+            worker.follow_params();
+        }
         Id::ConfigResetstat => {
             worker.shared.stats.iter().for_each(|stats| stats.reset());
+            for status in &worker.shared.status {
+                status.evicted.store(0, Relaxed);
+            }
             reply.ok();
         }
         Id::ConfigRewrite => reply.error("ERR The server is running without a config file"),
@@ -164,6 +219,9 @@ impl Setting {
             Kind::Fixed(get) => get(shared),
             Kind::Number { place, .. } => place(&shared.params).load(Relaxed).to_string(),
             Kind::Limit { get, .. } => get(&shared.params.limits.lock()).to_string(),
+            Kind::Memory { get, .. } => get(&shared.params.memory.lock()).to_string(),
+            Kind::Policy => shared.params.memory.lock().policy.name().to_owned(),
+            Kind::Always { value, .. } => (*value).to_owned(),
         }
     }
 }
@@ -198,7 +256,12 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
     }
     for (setting, value) in changes {
         match &setting.kind {
-            Kind::Fixed(_) => {}
+            Kind::Fixed(_) | Kind::Always { .. } => {}
+            Kind::Memory { set, .. } => set(&mut shared.params.memory.lock(), value as u64),
+            Kind::Policy => {
+                let policy = usize::try_from(value).ok().and_then(|at| EvictionPolicy::ALL.get(at));
+                shared.params.memory.lock().policy = policy.copied().unwrap_or_default();
+            }
             Kind::Number { place, .. } => place(&shared.params).store(value as u64, Relaxed),
             Kind::Limit { set, .. } => set(&mut shared.params.limits.lock(), value),
         }
@@ -210,6 +273,10 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
 fn parse(kind: &Kind, text: &[u8]) -> Result<i64, String> {
     let (value, min, max, bytes) = match kind {
         Kind::Fixed(_) => return Err("can't set immutable config".into()),
+        Kind::Policy => return parse_policy(text),
+        Kind::Always { value, reason } => return parse_always(text, value, reason),
+        Kind::Memory { min, max, bytes: true, .. } => (parse_bytes(text), *min, *max, true),
+        Kind::Memory { min, max, .. } => (proxy_resp::parse_i64(text), *min, *max, false),
         Kind::Number { min, max, bytes: true, .. } => (parse_bytes(text), *min, *max, true),
         Kind::Number { min, max, .. } | Kind::Limit { min, max, .. } => {
             (proxy_resp::parse_i64(text), *min, *max, false)
@@ -223,6 +290,24 @@ fn parse(kind: &Kind, text: &[u8]) -> Result<i64, String> {
         }
         Some(value) => Ok(value),
     }
+}
+
+/// The policy's place among all.
+fn parse_policy(text: &[u8]) -> Result<i64, String> {
+    let all = EvictionPolicy::ALL;
+    let at = all.iter().position(|policy| policy.name().as_bytes().eq_ignore_ascii_case(text));
+    at.map(|at| at as i64).ok_or_else(|| {
+        let names = all.map(EvictionPolicy::name).join(", ");
+        format!("argument(s) must be one of the following: {names}")
+    })
+}
+
+fn parse_always(text: &[u8], value: &str, reason: &str) -> Result<i64, String> {
+    if text.eq_ignore_ascii_case(value.as_bytes()) {
+        return Ok(0);
+    }
+    let is_word = text.eq_ignore_ascii_case(b"yes") || text.eq_ignore_ascii_case(b"no");
+    Err(if is_word { reason.to_owned() } else { "argument must be 'yes' or 'no'".to_owned() })
 }
 
 /// A number of bytes with an optional unit: k, kb, m, mb, g, gb, b.

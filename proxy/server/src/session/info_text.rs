@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use proxy_shard::{Role, ShardStatus};
 
 use super::connection::REDIS_VERSION;
+use super::memory::Figures;
 use crate::shared::Shared;
 use crate::stats::Counter;
 use crate::stats::WorkerStats;
@@ -95,7 +96,7 @@ fn clients(shared: &Shared, out: &mut Lines<'_>) {
 }
 
 /// Bytes in the units that people read.
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     let units = ["K", "M", "G", "T", "P"];
     if bytes < 1024 {
         return format!("{bytes}B");
@@ -109,52 +110,42 @@ fn human(bytes: u64) -> String {
     format!("{value:.2}{}", units[unit])
 }
 
-/// A field of a `/proc` file, in kB, as bytes.
-fn proc_bytes(file: &str, field: &str) -> u64 {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let line = text.lines().find(|line| line.starts_with(field));
-    let number = line.and_then(|line| line.split_whitespace().nth(1)).and_then(|n| n.parse::<u64>().ok());
-    number.unwrap_or(0) * 1024
-}
-
 fn memory(shared: &Shared, out: &mut Lines<'_>) {
-    let data: u64 = shared.status.iter().map(|status| status.bytes.load(Relaxed)).sum();
-    let rss = proc_bytes("/proc/self/status", "VmRSS:");
-    let peak = proc_bytes("/proc/self/status", "VmHWM:");
-    let clients: u64 = shared
-        .clients
-        .list()
-        .iter()
-        .map(|c| c.query_bytes.load(Relaxed) + c.output_bytes.load(Relaxed))
-        .sum();
-    let in_flight: u64 = shared.status.iter().map(|status| status.in_flight_bytes.load(Relaxed)).sum();
-    // What the node itself holds. With `fastkeep up` the process also holds the log's caches, which are bounded
-    // and show in `allocator_allocated` and `used_memory_rss`.
-    let used = data + clients + in_flight;
-    let system = proc_bytes("/proc/meminfo", "MemTotal:");
-    let dataset_percent = 100.0 * data as f64 / used.max(1) as f64;
-    let overhead = used.saturating_sub(data);
+    let figures = Figures::of(shared);
+    let memory = shared.params.memory.lock().clone();
     for (name, bytes) in [
-        ("used_memory", used),
-        ("used_memory_rss", rss),
-        ("used_memory_peak", peak.max(used)),
-        ("total_system_memory", system),
-        ("maxmemory", 0),
+        ("used_memory", figures.used()),
+        ("used_memory_rss", figures.rss),
+        ("used_memory_peak", figures.peak),
+        ("total_system_memory", figures.system),
+        ("maxmemory", memory.max_bytes),
     ] {
         out.put(name, bytes);
         out.put(&format!("{name}_human"), human(bytes));
     }
-    out.put("used_memory_overhead", overhead);
-    out.put("used_memory_dataset", data);
+    out.put("used_memory_overhead", figures.overhead());
+    out.put("used_memory_dataset", figures.dataset());
+    let dataset_percent = 100.0 * figures.dataset() as f64 / figures.used().max(1) as f64;
     out.put("used_memory_dataset_perc", format_args!("{:.2}%", dataset_percent.min(100.0)));
-    out.put("maxmemory_policy", "noeviction");
-    out.put("mem_fragmentation_ratio", format_args!("{:.2}", rss as f64 / used.max(1) as f64));
-    out.put("mem_fragmentation_bytes", rss.saturating_sub(used));
-    if let Some(allocated) = shared.config.hooks.allocated_bytes() {
-        out.put("allocator_allocated", allocated);
+    out.put("maxmemory_policy", memory.policy.name());
+    out.put(
+        "mem_fragmentation_ratio",
+        format_args!("{:.2}", figures.rss as f64 / figures.used().max(1) as f64),
+    );
+    out.put("mem_fragmentation_bytes", figures.rss.saturating_sub(figures.used()));
+    if let Some(allocator) = figures.allocator {
+        out.put("allocator_allocated", allocator.allocated);
+        out.put("allocator_active", allocator.active);
+        out.put("allocator_resident", allocator.resident);
     }
-    out.put("mem_clients_normal", clients);
-    out.put("mem_aof_buffer", in_flight);
+    out.put("mem_clients_normal", figures.clients);
+    out.put("mem_aof_buffer", figures.in_flight);
+    out.put("active_defrag_running", 0);
+    let sum = |place: fn(&ShardStatus) -> &AtomicU64| -> u64 {
+        shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
+    };
+    out.put("lazyfree_pending_objects", sum(|status| &status.unfreed_objects));
+    out.put("lazyfreed_objects", sum(|status| &status.freed_objects));
 }
 
 fn persistence(shared: &Shared, out: &mut Lines<'_>) {
@@ -206,7 +197,7 @@ fn stats(shared: &Shared, out: &mut Lines<'_>) {
     out.put("total_net_output_bytes", sum(shared, |stats| &stats.bytes_out));
     out.put("rejected_connections", sum(shared, |stats| &stats.rejected_connections));
     out.put("expired_keys", expired);
-    out.put("evicted_keys", 0);
+    out.put("evicted_keys", shared.status.iter().map(|status| status.evicted.load(Relaxed)).sum::<u64>());
     let shards = |place: fn(&ShardStatus) -> &AtomicU64| -> u64 {
         shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
     };

@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod info;
 mod info_text;
+mod memory;
 
 use std::rc::Rc;
 
@@ -132,6 +133,12 @@ pub(crate) fn run(
         | Id::ConfigResetstat
         | Id::ConfigRewrite
         | Id::ConfigSet => config::run(worker, row.id, args, reply),
+        Id::Memory
+        | Id::MemoryDoctor
+        | Id::MemoryHelp
+        | Id::MemoryMallocStats
+        | Id::MemoryPurge
+        | Id::MemoryStats => memory::run(worker, row.id, reply),
         Id::Client
         | Id::ClientGetname
         | Id::ClientHelp

@@ -54,7 +54,8 @@ impl Keyspace {
         match effect {
             Effect::FlushDatabase { db } => {
                 let index = self.index(*db);
-                self.unlinked.add_slots(self.databases[index].unlink());
+                let bytes = self.databases[index].counts().bytes;
+                self.unlinked.add_slots(self.databases[index].unlink(), bytes);
                 self.floors[usize::from(*db % DATABASES)] = position;
             }
             Effect::SwapDatabases { a, b } => {
@@ -139,20 +140,21 @@ impl Keyspace {
     ) {
         let Key { slot, bytes, .. } = target.key;
         let database = &mut self.databases[target.database];
-        let (wheel, unlinked) = (&mut self.wheel, &mut self.unlinked);
+        let (wheel, unlinked, access) = (&mut self.wheel, &mut self.unlinked, &self.access);
         let mut hint = |at| Self::hint(wheel, target.database, slot, target.hash, at);
         match target.place {
             None => {
                 let hinted = expire_at.is_some_and(&mut hint);
-                let entry = EntryBox::new(bytes, position, expire_at, hinted, value);
+                let entry = EntryBox::new(bytes, position, expire_at, hinted, access.fresh(), value);
                 database.insert(slot, target.hash, entry, &self.hasher);
             }
             Some(place) => database.replace(slot, place, |old| {
                 let (was_hinted, old_expiry) = (old.view().hinted(), old.view().expire_at());
                 let covered = |at: i64| was_hinted && old_expiry.is_some_and(|old| at >= old);
                 let hinted = expire_at.is_some_and(|at| covered(at) || hint(at));
+                let used = access.renewed(old.view().access());
                 unlinked.add_entry(old);
-                EntryBox::new(bytes, position, expire_at, hinted, value)
+                EntryBox::new(bytes, position, expire_at, hinted, used, value)
             }),
         }
     }
@@ -177,8 +179,14 @@ impl Keyspace {
         let Some(place) = target.place else {
             let mut value = vec![0; offset];
             value.extend_from_slice(bytes);
-            let entry =
-                EntryBox::new(target.key.bytes, position, None, false, NewValue::Str(Elem::Bytes(&[])));
+            let entry = EntryBox::new(
+                target.key.bytes,
+                position,
+                None,
+                false,
+                self.access.fresh(),
+                NewValue::Str(Elem::Bytes(&[])),
+            );
             let mut entry = entry.with_room(end);
             entry.view_mut().write_at(0, &value);
             return self.databases[target.database].insert(slot, target.hash, entry, &self.hasher);

@@ -104,6 +104,11 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// What is noted of the key's uses, as it is kept (DEBUG OBJECT).
+    pub fn access(&self) -> u32 {
+        self.node.access()
+    }
+
     /// Bytes of memory that the key and its value take, without its share of the tables.
     pub fn memory_bytes(&self) -> usize {
         self.node.memory_bytes()

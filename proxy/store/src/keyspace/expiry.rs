@@ -23,6 +23,12 @@ impl Keyspace {
         if !self.wheel.started() {
             self.wheel.start(now_ms);
             self.unhinted = Some((0, 0));
+        } else if self.unhinted.is_none()
+            && self.wheel.is_stale(self.databases.iter().map(|db| db.counts().expires).sum())
+        {
+            // Keys that went before their time left their hints behind: begin anew with the keys there are.
+            self.wheel.start(now_ms);
+            (self.unhinted, self.rehint) = (Some((0, 0)), true);
         }
         self.hint_more(steps);
         let (limit, mut budget) = (out.len() + max, steps);
@@ -63,7 +69,7 @@ impl Keyspace {
     /// Goes on hinting the keys that were there before the wheel started, for about `steps` buckets.
     fn hint_more(&mut self, steps: usize) {
         for _ in 0..steps {
-            let Some((database, cursor)) = self.unhinted else { return };
+            let Some((database, cursor)) = self.unhinted else { return self.rehint = false };
             self.unhinted = self.hint_bucket(database, cursor);
         }
     }
@@ -71,14 +77,14 @@ impl Keyspace {
     /// Hints one bucket's keys; gives where the next bucket is.
     fn hint_bucket(&mut self, database: u8, cursor: u64) -> Option<(u8, u64)> {
         let wheel = &mut self.wheel;
-        let hasher = self.hasher;
+        let (hasher, rehint) = (self.hasher, self.rehint);
         let tables = self.databases.get_mut(usize::from(database))?;
         let from = (cursor >> CURSOR_BITS) as u16;
         let Some(slot) = tables.populated_from(from) else { return Some((database + 1, 0)) };
         let point = if slot == from { cursor & ((1 << CURSOR_BITS) - 1) } else { 0 };
         let mut add = |mut entry: EntryMut<'_>| {
             if let Some(at) = entry.view().expire_at()
-                && !entry.view().hinted()
+                && (rehint || !entry.view().hinted())
             {
                 let hinted = wheel.insert(at, hint_for(database, slot, entry.view().key(), &hasher));
                 entry.set_hinted(hinted);

@@ -1,18 +1,20 @@
 //! One shard's data: 16 databases of 16384 slots.
 //!
 //! The engine's decide step reads here ([`Keyspace::find`] and, in `scan.rs`, walks); `apply.rs` is the only code
-//! that changes anything. `expiry.rs` says what is due, `in_flight.rs` what a miss must wait for, `unlinked.rs`
-//! frees big things bit by bit.
+//! that changes anything. `access.rs` notes uses, `sample.rs` draws keys, `expiry.rs` says what is due,
+//! `in_flight.rs` what a miss must wait for, `unlinked.rs` frees big things bit by bit.
 
 use crate::key::{DATABASES, Key, Position};
 use crate::raw::{Hasher, Place};
 use crate::types::Limits;
 
+mod access;
 mod apply;
 mod database;
 mod entry;
 mod expiry;
 mod in_flight;
+mod sample;
 mod scan;
 mod unlinked;
 mod wheel;
@@ -20,8 +22,10 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+pub use access::AccessRule;
 pub use entry::{Entry, Handle, Lookup};
 
+use access::Access;
 use database::Database;
 use in_flight::InFlight;
 use unlinked::Unlinked;
@@ -39,7 +43,10 @@ pub struct Keyspace {
     wheel: Wheel,
     /// Where the first walk that fills the wheel has got to; `None` when it is done or not begun.
     unhinted: Option<(u8, u64)>,
+    /// That walk follows a renewal of the wheel: the marks that entries have of their hints are not true.
+    rehint: bool,
     unlinked: Unlinked,
+    access: Access,
     limits: Limits,
     hasher: Hasher,
 }
@@ -58,7 +65,9 @@ impl Keyspace {
             in_flight: InFlight::default(),
             wheel: Wheel::new(),
             unhinted: None,
+            rehint: false,
             unlinked: Unlinked::default(),
+            access: Access::default(),
             limits,
             hasher,
         }
@@ -161,6 +170,27 @@ impl Keyspace {
     pub fn used_bytes(&self) -> u64 {
         let databases: u64 = self.databases.iter().map(Database::used_bytes).sum();
         databases + (self.wheel.heap_bytes() + self.in_flight.heap_bytes()) as u64
+    }
+
+    /// Bytes of keys, values and tables: what deleting keys gives back.
+    pub fn data_bytes(&self) -> u64 {
+        self.databases.iter().map(Database::used_bytes).sum()
+    }
+
+    /// Bytes of a database's tables, without its entries.
+    pub fn table_bytes(&self, db: u8) -> u64 {
+        let database = self.database(db);
+        database.used_bytes() - database.counts().bytes
+    }
+
+    /// Objects and, roughly, bytes that were deleted but are not freed yet.
+    pub fn unfreed(&self) -> (u64, u64) {
+        self.unlinked.left()
+    }
+
+    /// Objects that were freed bit by bit since the start.
+    pub fn freed_objects(&self) -> u64 {
+        self.unlinked.freed_objects()
     }
 
     /// Frees a part of what big deletes unlinked, at most about `budget` entries. True while more is left.

@@ -13,7 +13,7 @@ use super::{Entry, Keyspace, NO_HANDLE};
 const BUCKETS_A_KEY: usize = 10;
 
 impl Keyspace {
-    fn entry_in<'a>(&'a self, db: u8, slot: u16, node: EntryRef<'a>) -> Entry<'a> {
+    pub(super) fn entry_in<'a>(&'a self, db: u8, slot: u16, node: EntryRef<'a>) -> Entry<'a> {
         let floor = self.floors[usize::from(db % DATABASES)];
         Entry { db, slot, floor, handle: NO_HANDLE, node }
     }

@@ -4,6 +4,8 @@
 //! nothing. When it is due, the caller looks up what is really there and expires it, hints again, or drops the
 //! hint. The wheel is derived state, in neither log nor snapshot; every call does a bounded amount of work.
 
+use rand::Rng;
+
 /// Low hash bits in a hint.
 pub(super) const HASH_BITS: u32 = 18;
 
@@ -16,6 +18,9 @@ const LEVELS: [(u32, u32); 4] = [(0, 8), (8, 8), (16, 6), (22, 6)];
 const HORIZON: u64 = 63 << 22;
 const CHUNK: usize = 64;
 const RECENT: usize = 1024;
+/// More hints than this, and than so many for each key with an expiry, are too many.
+const MOST_STALE: u64 = 1 << 16;
+const STALE_FACTOR: u64 = 4;
 
 /// A hint that is due: where to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,6 +186,37 @@ impl Wheel {
     fn seen(&mut self, hint: u64) -> bool {
         let place = (hint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize;
         std::mem::replace(&mut self.recent[place], hint) == hint
+    }
+
+    /// Whether far more hints are kept than the `expiries` there are: hints of keys that are gone stay until due.
+    pub(super) fn is_stale(&self, expiries: u64) -> bool {
+        self.hints as u64 > MOST_STALE + expiries.saturating_mul(STALE_FACTOR)
+    }
+
+    /// Some hints from a cell drawn at random and those behind it; up to `count`, fewer where there are fewer.
+    pub(super) fn sample<R: Rng + ?Sized>(&self, count: usize, rng: &mut R) -> Vec<Hint> {
+        let mut found = Vec::with_capacity(count);
+        let cells = self.levels.iter().map(Vec::len).sum::<usize>();
+        if self.hints == 0 || cells == 0 {
+            return found;
+        }
+        let start = rng.random_range(0..cells);
+        let all = || self.levels.iter().flatten();
+        for cell in all().skip(start).chain(all().take(start)) {
+            let Some(last) = cell.chunks.len().checked_sub(1) else { continue };
+            let chunk = rng.random_range(0..=last);
+            let used = if chunk == last { cell.last } else { CHUNK };
+            let hints = cell.chunks.get(chunk).and_then(|hints| hints.get(..used)).unwrap_or_default();
+            let (room, first) = (count - found.len(), rng.random_range(0..hints.len().max(1)));
+            let (before, from) = hints.split_at(first.min(hints.len()));
+            found.extend(
+                from.iter().chain(before).take(room).map(|hint| Hint::of(hint & ((1 << ID_BITS) - 1))),
+            );
+            if found.len() >= count {
+                break;
+            }
+        }
+        found
     }
 
     /// Heap bytes held.

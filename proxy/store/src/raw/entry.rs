@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0   8  position (low 56 bits), kind and flags (top byte)
-//! 8   3  reserved for access statistics (LRU, LFU)
+//! 8   3  access: when or how often the key was used, see `keyspace/access.rs`
 //! 11  1  key length, or 255 and four more bytes
 //!        key | expiry, 8 bytes, if flagged | value
 //! ```
@@ -21,6 +21,9 @@ use crate::types::{Elem, Value};
 use super::alloc::{allocate, free, reallocate};
 use super::table::Node;
 
+/// The three access bytes, read and written as four with the key length's first byte above them.
+const ACCESS_AT: usize = 8;
+const ACCESS: u32 = (1 << 24) - 1;
 const KEY_LENGTH_AT: usize = 11;
 const ALIGN: usize = 8;
 const POSITION_BITS: u32 = 56;
@@ -247,6 +250,7 @@ impl EntryBox {
         position: Position,
         expire_at: Option<i64>,
         hinted: bool,
+        access: u32,
         value: NewValue<'_>,
     ) -> Self {
         assert!(key.len() <= LONGEST_STRING && position <= POSITION);
@@ -261,7 +265,7 @@ impl EntryBox {
         // SAFETY: the block is as large as the map says; every part is written where the map puts it.
         unsafe {
             put(block, 0, position | u64::from(flags) << POSITION_BITS);
-            put(block, 8, [0u8; 3]);
+            put(block, ACCESS_AT, access & ACCESS);
             put_length(block, KEY_LENGTH_AT, key.len());
             block.as_ptr().add(map.key_at).copy_from_nonoverlapping(key.as_ptr(), key.len());
             if let Some(at) = expire_at {
@@ -426,6 +430,24 @@ impl<'a> EntryRef<'a> {
     pub(crate) fn position(self) -> Position {
         // SAFETY: every entry starts with the position.
         unsafe { get::<u64>(self.block, 0) & POSITION }
+    }
+
+    /// When or how often the key was used: 24 bits whose meaning is `keyspace/access.rs`'s.
+    #[inline]
+    pub(crate) fn access(self) -> u32 {
+        // SAFETY: every entry has the access bytes and at least one byte of key length behind them.
+        unsafe { get::<u32>(self.block, ACCESS_AT) & ACCESS }
+    }
+
+    /// Notes a use. Shared borrows may do it: it is the entry's one mutable cell.
+    #[inline]
+    pub(crate) fn set_access(self, access: u32) {
+        // SAFETY: as for `access`. Nobody holds a reference to these bytes (the key's slice starts behind them), and
+        // entries are not `Sync`, so nobody reads them meanwhile.
+        unsafe {
+            let above = get::<u32>(self.block, ACCESS_AT) & !ACCESS;
+            put(self.block, ACCESS_AT, access & ACCESS | above);
+        }
     }
 
     /// When the key expires, unix milliseconds.

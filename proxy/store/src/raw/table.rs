@@ -386,9 +386,22 @@ impl<N: Node> Table<N> {
     /// Calls `f` for the nodes whose hash has the low bits `low` (of which `known` are known), and perhaps a few
     /// more that merely may.
     pub(crate) fn visit_low_mut(&mut self, low: u64, known: u32, f: &mut dyn FnMut(N::Mut<'_>)) {
+        // SAFETY: the lane owns the node, `self` is borrowed alone, and `f` is given each node once.
+        self.walk_low(low, known, &mut |block| f(unsafe { N::view_mut(block) }));
+    }
+
+    /// Like [`Table::visit_low_mut`], for reading.
+    pub(crate) fn visit_low<'a>(&'a self, low: u64, known: u32, f: &mut dyn FnMut(N::Ref<'a>)) {
+        // SAFETY: the lane owns the node, and `self` is borrowed for 'a.
+        self.walk_low(low, known, &mut |block| f(unsafe { N::view(block) }));
+    }
+
+    fn walk_low(&self, low: u64, known: u32, f: &mut dyn FnMut(NonNull<u8>)) {
         let Form::Buckets(buckets) = self.form() else {
             for lane in 0..OVERFLOW as u16 {
-                self.at_mut(Place { bucket: 0, lane }).into_iter().for_each(&mut *f);
+                if let Some(Cell::Node(block)) = self.lane(Place { bucket: 0, lane }).map(cell) {
+                    f(block);
+                }
             }
             return;
         };
@@ -400,8 +413,7 @@ impl<N: Node> Table<N> {
                 if let Cell::Node(block) = cell(lane)
                     && tag(lane) & mask == tag_at(low, width) & mask
                 {
-                    // SAFETY: the lane owns the node, `self` is borrowed alone, and `f` is given it once.
-                    f(unsafe { N::view_mut(block) });
+                    f(block);
                 }
             });
             // Where buckets use more bits than are known, all that agree in the known ones qualify.

@@ -359,7 +359,7 @@ impl ZSet {
     /// Frees up to `budget` elements of a set that is being dropped; false when nothing is left to free.
     pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
         match &mut self.0 {
-            Form::Large(large) => large.members.dismantle(budget) || large.tree.dismantle(),
+            Form::Large(large) => large.members.dismantle(budget) || large.tree.dismantle(budget),
             Form::Packed(_) => false,
         }
     }

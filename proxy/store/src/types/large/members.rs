@@ -166,9 +166,10 @@ impl<N: Named> Members<N> {
         self.bytes + self.nodes.heap_bytes() + self.table.heap_bytes()
     }
 
-    /// Frees up to `budget` elements of a collection that is being dropped; the table is not kept true.
+    /// Frees up to `budget` elements of a collection that is being dropped, then of its table, which is not kept
+    /// true; true while more is left.
     pub(crate) fn dismantle(&mut self, budget: usize) -> bool {
-        (0..budget).all(|_| self.nodes.pop().is_some()) && self.nodes.len() > 0
+        (0..budget).all(|_| self.nodes.pop().is_some()) || self.table.dismantle(budget)
     }
 
     /// Checks numbers, buckets and tags; for tests.

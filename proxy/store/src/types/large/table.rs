@@ -87,6 +87,11 @@ impl Table {
         self.buckets.heap_bytes() + self.overflow.heap_bytes()
     }
 
+    /// Frees up to `budget` buckets of a table that is being dropped; true while more is left.
+    pub(super) fn dismantle(&mut self, budget: usize) -> bool {
+        (0..budget).all(|_| self.buckets.pop().is_some() || self.overflow.pop().is_some())
+    }
+
     #[inline]
     fn home(&self, hash: u64) -> Home {
         let low = (hash & ((1u64 << self.level) - 1)) as usize;

@@ -252,12 +252,9 @@ impl Tree {
         renumber_in(&mut self.root, old, new, &before);
     }
 
-    /// Frees one child of the root of a tree that is being dropped; false when there is none.
-    pub(crate) fn dismantle(&mut self) -> bool {
-        match &mut self.root {
-            Node::Inner(children) => children.pop().is_some(),
-            Node::Leaf(_) => false,
-        }
+    /// Frees up to `leaves` leaves of a tree that is being dropped, which is not kept true; true while more is left.
+    pub(crate) fn dismantle(&mut self, leaves: usize) -> bool {
+        (0..leaves.max(1)).all(|_| pop_leaf(&mut self.root))
     }
 
     /// Checks order, counts, first entries and widths; for tests.
@@ -270,6 +267,22 @@ impl Tree {
         check_node(&self.root, true, &mut found);
         assert_eq!((found.leaves, found.inners), (self.leaves, self.inners));
     }
+}
+
+/// Frees the last leaf below a node, and inner nodes that are left empty; false when there is none.
+fn pop_leaf(node: &mut Node) -> bool {
+    let Node::Inner(children) = node else { return false };
+    while let Some(child) = children.last_mut() {
+        let had_leaves = pop_leaf(&mut child.node);
+        let is_leaf = matches!(child.node, Node::Leaf(_));
+        if !had_leaves {
+            children.pop();
+        }
+        if had_leaves || is_leaf {
+            return true;
+        }
+    }
+    false
 }
 
 /// Nodes made, or given back.
