@@ -27,6 +27,8 @@ pub(crate) fn usage(call: &mut Call<'_>) -> Result<(), Fail> {
 mod tests {
     //! Usage is what the store counts, whatever is sampled; wrong options are refused as Redis refuses them; a
     //! question about a key is no use of it, a look at its value is.
+    #![allow(clippy::unwrap_used)]
+
     use proxy_store::{AccessRule, Key};
 
     use crate::testing::TestDb;

@@ -1,6 +1,8 @@
 //! Memory stays bounded under a write load whatever the policy, what goes is what the policy says, and the log of it
 //! all replays to the same data; who sees that a key was evicted waits until that is durable.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};

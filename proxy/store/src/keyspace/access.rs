@@ -49,7 +49,7 @@ impl Default for Access {
 
 impl Access {
     fn minutes(&self) -> u32 {
-        self.seconds / 60 & MINUTES
+        (self.seconds / 60) & MINUTES
     }
 
     /// What a new entry starts with.
@@ -158,6 +158,8 @@ impl Keyspace {
 mod tests {
     //! Idle times grow with the clock and end with a use, also over the clock's wrap; counters grow ever slower with
     //! uses, and lose a step a decay time.
+    #![allow(clippy::unwrap_used)]
+
     use crate::{AccessRule, Effect, ExpireChange, Key, Keyspace, Limits};
 
     const KEY: &[u8] = b"key";
