@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use proxy_store::{Effect, ExpireChange, Key, Keyspace, Limits, Lookup, Value};
+use proxy_store::{AccessRule, Effect, ExpireChange, Key, Keyspace, Limits, Lookup, Value};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -88,6 +88,18 @@ fn lookups(keys: usize, label: &str) {
         }
     };
     time(&format!("{label}: hit"), picks.len(), |i| read(&ks, &picks[i]));
+    // What a command's read is: once a second each key's note of its use changes, else it is compared.
+    let used = |ks: &Keyspace, key: &[u8]| {
+        if let Lookup::Entry(entry) = ks.find(Key::new(0, key)) {
+            ks.touch(&entry);
+            black_box((entry.position(), entry.value()));
+        }
+    };
+    ks.set_clock(1_700_000_000_000);
+    time(&format!("{label}: hit, its use noted"), picks.len(), |i| used(&ks, &picks[i]));
+    time(&format!("{label}: hit, its use noted before"), picks.len(), |i| used(&ks, &picks[i]));
+    ks.set_access_rule(AccessRule { frequency: true, ..AccessRule::default() });
+    time(&format!("{label}: hit, its use counted (LFU)"), picks.len(), |i| used(&ks, &picks[i]));
     time(&format!("{label}: miss"), absent.len(), |i| read(&ks, &absent[i]));
     time(&format!("{label}: hit, 16 prefetched"), picks.len(), |i| {
         if i % 16 == 0 {
