@@ -36,6 +36,7 @@ fn encodings(engine: &Engine) -> proxy_store::Limits {
         zset_max_listpack_value: engine.zset_max_listpack_value as usize,
         list_max_listpack_size: i64::from(engine.list_max_listpack_size),
         set_max_intset_entries: engine.set_max_intset_entries as usize,
+        ..proxy_store::Limits::default()
     }
 }
 

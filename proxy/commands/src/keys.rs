@@ -61,9 +61,14 @@ impl Row {
             };
             let (first, count, step) = match spec.find {
                 Find::Unknown => continue,
-                Find::Range { last, step, .. } => {
+                Find::Range { last, step, limit } => {
                     let last = match last {
                         0.. => begin + last as usize,
+                        // That fraction of what is left.
+                        _ if limit > 1 => {
+                            let count = argc.saturating_sub(begin) / limit as usize;
+                            (begin + count).saturating_sub(last.unsigned_abs() as usize)
+                        }
                         _ => argc.saturating_sub(last.unsigned_abs() as usize),
                     };
                     if last >= argc || last < begin {

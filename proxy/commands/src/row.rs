@@ -81,6 +81,7 @@ pub enum Group {
     Bitmap,
     HyperLogLog,
     Geo,
+    Stream,
     Connection,
     Transactions,
     Server,
@@ -99,6 +100,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::HyperLogLog => "hyperloglog",
             Group::Geo => "geo",
+            Group::Stream => "stream",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Server => "server",
@@ -117,6 +119,7 @@ impl Group {
             Group::Bitmap => Categories::BITMAP,
             Group::HyperLogLog => Categories::HYPERLOGLOG,
             Group::Geo => Categories::GEO,
+            Group::Stream => Categories::STREAM,
             Group::Connection => Categories::CONNECTION,
             Group::Transactions => Categories::TRANSACTION,
             Group::Server => Categories(0),
@@ -356,6 +359,11 @@ pub(crate) const fn one(begin: i16, flags: &[KeyFlags]) -> KeySpec {
 /// Keys from `begin` on, see [`Find::Range`].
 pub(crate) const fn range(begin: i16, last: i16, step: i16, flags: &[KeyFlags]) -> KeySpec {
     spec(Begin::Index(begin), Find::Range { last, step, limit: 0 }, flags)
+}
+
+/// Keys behind a word that is looked for from `from` on: the first half of all arguments that are left.
+pub(crate) const fn halved(from: i16, word: &'static str, flags: &[KeyFlags]) -> KeySpec {
+    spec(Begin::Keyword { word, from }, Find::Range { last: -1, step: 1, limit: 2 }, flags)
 }
 
 /// As many keys as the argument at `begin` says, directly behind it.

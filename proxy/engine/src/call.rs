@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proxy_resp::{Args, Reply};
 use proxy_store::{
-    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, Position, Reason, Set, Value, ZSet,
+    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, Position, Reason, Set, Stream,
+    Value, ZSet,
 };
 use rand::rngs::SmallRng;
 
@@ -248,6 +249,18 @@ impl<'a> Call<'a> {
             None => Ok(None),
             Some(entry) => match entry.value() {
                 Value::ZSet(value) => Ok(Some((value, entry))),
+                _ => Err(Fail::WRONG_TYPE),
+            },
+        }
+    }
+
+    /// A stream and its entry, as [`Call::find_string`].
+    #[inline]
+    pub fn find_stream(&mut self, key: Key<'a>) -> Result<Option<(&'a Stream, Entry<'a>)>, Fail> {
+        match self.find(key) {
+            None => Ok(None),
+            Some(entry) => match entry.value() {
+                Value::Stream(value) => Ok(Some((value, entry))),
                 _ => Err(Fail::WRONG_TYPE),
             },
         }

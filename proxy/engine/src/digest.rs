@@ -5,7 +5,7 @@
 //! `mix` (xor, then SHA-1 of the state itself, order matters). Keys are xored per database, so shards
 //! can be combined.
 
-use proxy_store::{DATABASES, Elem, Entry, IntBuf, Keyspace, Value};
+use proxy_store::{DATABASES, Elem, Entry, IntBuf, Keyspace, StreamId, Value};
 use sha1::{Digest, Sha1};
 
 type State = [u8; 20];
@@ -93,6 +93,16 @@ fn value_into(state: &mut State, entry: &Entry<'_>) {
                 xor(state, &pair);
             }
         }
+        // Entries only, as in Redis: groups are no part of its digest.
+        Value::Stream(stream) => {
+            for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+                mix(state, format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (name, value) in entry.fields() {
+                    mix_elem(state, name);
+                    mix_elem(state, value);
+                }
+            }
+        }
     }
     if entry.expire_at().is_some() {
         xor(state, b"!!expire!!");
@@ -107,6 +117,7 @@ fn type_number(value: Value<'_>) -> u32 {
         Value::Set(_) => 2,
         Value::ZSet(_) => 3,
         Value::Hash(_) => 4,
+        Value::Stream(_) => 6,
     }
 }
 

@@ -29,6 +29,7 @@ mod scan;
 mod serialized;
 mod sets;
 mod sort;
+mod streams;
 mod strings;
 pub mod testing;
 mod zsets;

@@ -4,7 +4,8 @@
 
 use proxy_resp::{OwnedArgs, Protocol, Reply};
 use proxy_store::effect::{EffectIndex, decode_one};
-use proxy_store::{EffectWriter, Key, Keyspace, Limits};
+use proxy_store::types::image;
+use proxy_store::{DATABASES, EffectWriter, Key, Keyspace, Limits, Value};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -141,7 +142,24 @@ impl TestDb {
     /// Fails when the replica differs or a keyspace is inconsistent.
     pub fn check(&self) {
         assert_eq!(self.digest(), DataDigest::of(&self.replica, |_| false).hex(), "replica differs");
+        assert_eq!(streams(&self.primary), streams(&self.replica), "streams differ");
         self.primary.check().expect("primary is consistent");
         self.replica.check().expect("replica is consistent");
     }
+}
+
+/// Every stream with its groups, which the digest leaves out.
+fn streams(keyspace: &Keyspace) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+    let mut found = Vec::new();
+    for db in 0..DATABASES {
+        keyspace.for_each(db, &mut |entry| {
+            if let value @ Value::Stream(_) = entry.value() {
+                let mut bytes = Vec::new();
+                image::encode(value, &mut bytes);
+                found.push((db, entry.key().to_vec(), bytes));
+            }
+        });
+    }
+    found.sort();
+    found
 }

@@ -17,4 +17,4 @@ pub use effect::{Effect, EffectWriter, ExpireChange, Reason, decode};
 pub use key::{DATABASES, Key, Position, SLOTS, slot_of};
 pub use keyspace::{AccessRule, Entry, Handle, Keyspace, Lookup};
 pub use memory::size_class;
-pub use types::{Elem, Hash, IntBuf, Limits, List, Set, Value, ZSet};
+pub use types::{Elem, Hash, IntBuf, Limits, List, Set, Stream, StreamId, Value, ZSet};

@@ -10,6 +10,7 @@ use proxy_store::types::{Elem, List, ListChunk, Value};
 use crate::codes::{kind, node};
 use crate::error::RdbError;
 use crate::packed;
+use crate::stream;
 use crate::wire::{Input, Output};
 
 /// Receives one value, element by element, in the value's order. All elements of one value are of one kind.
@@ -24,6 +25,8 @@ pub trait ValueSink {
     fn set_member(&mut self, member: Elem<'_>);
     /// A member of a sorted set; the score is never NaN.
     fn zset_member(&mut self, member: Elem<'_>, score: f64);
+    /// The whole value, a stream, as the store's image, which is known to decode.
+    fn stream(&mut self, image: &[u8]);
 }
 
 /// Checks that values are well formed and forgets them.
@@ -35,6 +38,7 @@ impl ValueSink for Discard {
     fn hash_field(&mut self, _field: Elem<'_>, _value: Elem<'_>) {}
     fn set_member(&mut self, _member: Elem<'_>) {}
     fn zset_member(&mut self, _member: Elem<'_>, _score: f64) {}
+    fn stream(&mut self, _image: &[u8]) {}
 }
 
 /// The type byte that `value` is written with: packed forms as they are, large ones in their plain form.
@@ -48,6 +52,7 @@ pub fn type_of(value: Value<'_>) -> u8 {
         Value::Set(_) => kind::SET,
         Value::ZSet(zset) if zset.listpack().is_some() => kind::ZSET_LISTPACK,
         Value::ZSet(_) => kind::ZSET2,
+        Value::Stream(_) => kind::STREAM2,
     }
 }
 
@@ -84,6 +89,7 @@ pub fn write<W: Write>(out: &mut Output<W>, value: Value<'_>) -> Result<(), RdbE
                 out.bytes(&score.to_le_bytes())
             })
         }
+        Value::Stream(value) => stream::write(out, value),
     }
 }
 
@@ -136,6 +142,7 @@ pub fn read<R: Read>(
             }
         }
         kind::LIST_QUICKLIST | kind::LIST_QUICKLIST2 => read_quicklist(input, code, sink)?,
+        kind::STREAM | kind::STREAM2 | kind::STREAM3 => sink.stream(&stream::read(input, code)?),
         _ => return read_packed(input, code, sink),
     }
     Ok(Some(()))

@@ -67,7 +67,6 @@ pub mod node {
 pub fn type_name(code: u8) -> &'static str {
     match code {
         kind::MODULE | kind::MODULE2 => "module value",
-        kind::STREAM | kind::STREAM2 | kind::STREAM3 => "stream",
         _ => "unknown to RDB version 10",
     }
 }

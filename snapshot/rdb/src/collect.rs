@@ -13,6 +13,8 @@ pub enum Shape {
     Hash,
     Set,
     ZSet,
+    /// One string: the image.
+    Stream,
 }
 
 /// Gathered elements: strings laid end to end, with where each ends.
@@ -99,6 +101,7 @@ impl Whole {
                 let mut zset = image::zset(&mut out);
                 self.elements.scored().for_each(|(member, score)| zset.item(member, score));
             }
+            Shape::Stream => out.extend_from_slice(self.elements.strings().next()?),
         }
         Some(out)
     }
@@ -130,5 +133,10 @@ impl ValueSink for Whole {
         self.shape = Some(Shape::ZSet);
         self.elements.push(member);
         self.elements.push_score(score);
+    }
+
+    fn stream(&mut self, image: &[u8]) {
+        self.shape = Some(Shape::Stream);
+        self.elements.push(Elem::Bytes(image));
     }
 }

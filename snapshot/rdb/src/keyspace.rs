@@ -297,6 +297,7 @@ impl Applier {
                 let mut zset = writer.zset_add(key, None);
                 elements.scored().for_each(|(member, score)| zset.item(member, score));
             }
+            Shape::Stream => elements.strings().for_each(|image| writer.put(key, None, image, expire_at)),
         });
         self.elements.clear();
     }
@@ -360,5 +361,9 @@ impl ValueSink for Applying<'_> {
 
     fn zset_member(&mut self, member: Elem<'_>, score: f64) {
         self.take(Shape::ZSet, member, None, Some(score));
+    }
+
+    fn stream(&mut self, image: &[u8]) {
+        self.take(Shape::Stream, Elem::Bytes(image), None, None);
     }
 }

@@ -57,6 +57,7 @@ fn shown(keyspace: &Keyspace, key: &str) -> String {
             members.iter().map(|member| member.escape_ascii().to_string()).collect::<Vec<_>>().join(",")
         }
         Value::ZSet(zset) => format!("{:?}", zset.iter().collect::<Vec<_>>()),
+        Value::Stream(stream) => format!("{stream:?}"),
     }
 }
 
@@ -95,9 +96,10 @@ fn older_encodings_are_read() {
 #[test]
 fn what_is_not_supported_is_named() {
     let message = |bytes: &[u8]| check(bytes, 0..SLOTS).unwrap_err().to_string();
-    let stream = file(10, &entry(19, "events", &[0]));
-    assert_eq!(message(&stream), "unsupported type 19 (stream) for key \"events\" in database 0");
-    assert!(message(&file(10, &entry(7, "m", &[0]))).contains("module value"));
+    let module = file(10, &entry(7, "m", &[0]));
+    assert_eq!(message(&module), "unsupported type 7 (module value) for key \"m\" in database 0");
+    let unread = file(10, &entry(19, "events", &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
+    assert!(message(&unread).contains("a stream with a wrong length"));
     assert!(message(&file(10, &[0xf5, 1, b'f'])).contains("function library"));
     assert!(message(&file(10, &[0xf7, 1])).contains("module"));
     assert!(message(&file(11, &[])).contains("version 11"));
@@ -110,6 +112,51 @@ fn what_is_not_supported_is_named() {
     let mut more = file(10, &[]);
     more.push(0);
     assert!(message(&more).contains("after the end"));
+}
+
+/// Type 15 counts nothing but entries, type 21 says more of consumers than is kept.
+#[test]
+fn streams_of_other_versions_are_read() {
+    let mut listpack = vec![0, 0, 0, 0, 10, 0];
+    // One entry, none removed, one name, its end; flags (same names), no difference in time and number, value, back.
+    for entry in [
+        &[1, 1][..],
+        &[0, 1],
+        &[1, 1],
+        &[0x81, b'f', 2],
+        &[0, 1],
+        &[2, 1],
+        &[0, 1],
+        &[0, 1],
+        &[0x81, b'v', 2],
+        &[4, 1],
+    ] {
+        listpack.extend(entry);
+    }
+    listpack.push(0xff);
+    listpack[0] = listpack.len() as u8;
+    let id = [0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1];
+    let nodes = [&[1][..], &string(&id), &string(&listpack)].concat();
+    let pending = [&[1][..], &id, &[7, 0, 0, 0, 0, 0, 0, 0, 3]].concat();
+    let consumer =
+        |extra: &[u8]| [&[1][..], &string(b"c"), &[9, 0, 0, 0, 0, 0, 0, 0], extra, &[1], &id].concat();
+    let group = |read: &[u8], extra: &[u8]| {
+        [&[1][..], &string(b"g"), &[5, 1], read, &pending, &consumer(extra)].concat()
+    };
+    let old = [&nodes[..], &[1, 5, 1], &group(&[], &[])].concat();
+    let new = [&nodes[..], &[1, 5, 1, 5, 1, 4, 0, 8], &group(&[6], &[1, 0, 0, 0, 0, 0, 0, 0])].concat();
+    let body = [entry(15, "old", &old), entry(21, "new", &new)].concat();
+    let mut keyspace = Keyspace::new(Limits::default());
+    load(&file(10, &body)[..], 0..SLOTS, 1, &mut keyspace).unwrap();
+    for (key, added, read) in [("old", 1, -1), ("new", 8, 6)] {
+        let entry = keyspace.find(Key::new(0, key.as_bytes())).entry().unwrap();
+        let Value::Stream(stream) = entry.value() else { panic!("{key} is no stream") };
+        assert_eq!((stream.len(), stream.entries_added()), (1, added));
+        let group = stream.group(b"g").unwrap();
+        assert_eq!((group.entries_read(), group.consumer(b"c").unwrap().seen()), (read, 9));
+        let pending = group.pending_at(proxy_store::StreamId::new(5, 1)).unwrap();
+        assert_eq!((pending.time, pending.count), (7, 3));
+    }
 }
 
 /// A file with every shape, small enough to damage each byte of.

@@ -5,11 +5,12 @@
 mod redis;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::process::Command;
 
 use proptest::prelude::*;
 use proxy_store::types::{Limits, Value};
-use proxy_store::{Key, Keyspace, SLOTS};
+use proxy_store::{Key, Keyspace, SLOTS, Stream, StreamId};
 use redis::Redis;
 use snapshot_rdb::{About, check, dump, load, restore, save};
 
@@ -21,6 +22,8 @@ enum Plain {
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
     Set(Vec<Vec<u8>>),
     ZSet(Vec<(Vec<u8>, u64)>),
+    /// What XINFO STREAM FULL says of entries, counters and groups.
+    Stream(String),
 }
 
 fn plain(value: Value<'_>) -> Plain {
@@ -38,7 +41,87 @@ fn plain(value: Value<'_>) -> Plain {
         Value::ZSet(zset) => {
             Plain::ZSet(zset.iter().map(|(member, score)| (member.to_vec(), score.to_bits())).collect())
         }
+        Value::Stream(stream) => Plain::Stream(stream_text(stream)),
     }
+}
+
+fn id(id: StreamId) -> String {
+    format!("{}-{}", id.ms, id.seq)
+}
+
+/// A stream as [`redis_stream`] shows it.
+fn stream_text(stream: &Stream) -> String {
+    let quoted = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    let mut out = format!(
+        "{} {} {} {} {} {}",
+        stream.len(),
+        stream.nodes().len(),
+        id(stream.last_id()),
+        id(stream.max_deleted()),
+        stream.entries_added(),
+        id(stream.first_id()),
+    );
+    for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+        let fields = entry.fields().flat_map(|(name, value)| [name.to_vec(), value.to_vec()]);
+        let fields: Vec<String> = fields.map(|bytes| quoted(&bytes)).collect();
+        write!(out, " [{} [{}]]", id(entry.id), fields.join(" ")).unwrap();
+    }
+    for (name, group) in stream.groups() {
+        let read = group.entries_read();
+        let read = if read < 0 { "nil".to_owned() } else { read.to_string() };
+        write!(out, "\n{} {} {read}", quoted(name), id(group.last_id())).unwrap();
+        for (at, pending) in group.pending(StreamId::MIN..=StreamId::MAX) {
+            let owner = quoted(group.owner(pending).unwrap().name());
+            write!(out, " [{} {owner} {} {}]", id(at), pending.time, pending.count).unwrap();
+        }
+        for consumer in group.consumers() {
+            let (name, pending) = (quoted(consumer.name()), consumer.pending_len());
+            write!(out, " {name} {} {pending}", consumer.seen()).unwrap();
+        }
+    }
+    out
+}
+
+fn reply_text(reply: &redis::Reply) -> String {
+    match reply {
+        redis::Reply::Text(text) => text.clone(),
+        redis::Reply::Integer(value) => value.to_string(),
+        redis::Reply::Bytes(bytes) => bytes.escape_ascii().to_string(),
+        redis::Reply::Array(items) => {
+            format!("[{}]", items.iter().map(reply_text).collect::<Vec<_>>().join(" "))
+        }
+        redis::Reply::Nothing => "nil".into(),
+    }
+}
+
+/// The values of a flat map of names and values.
+fn values(reply: redis::Reply) -> Vec<redis::Reply> {
+    let redis::Reply::Array(items) = reply else { panic!("not an array") };
+    items.into_iter().skip(1).step_by(2).collect()
+}
+
+fn redis_stream(redis: &mut Redis, key: &[u8]) -> String {
+    let mut info = values(redis.call(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]));
+    let redis::Reply::Array(groups) = info.pop().unwrap() else { panic!("not groups") };
+    // The number of the radix tree's inner nodes is no part of the data.
+    info.remove(2);
+    let redis::Reply::Array(entries) = info.pop().unwrap() else { panic!("not entries") };
+    let mut out: Vec<String> = info.iter().chain(&entries).map(reply_text).collect();
+    for group in groups {
+        let mut group = values(group);
+        let redis::Reply::Array(consumers) = group.pop().unwrap() else { panic!("not consumers") };
+        let redis::Reply::Array(pending) = group.pop().unwrap() else { panic!("not pending") };
+        // The lag and the number of pending entries follow from the rest.
+        group.truncate(3);
+        let first = format!("\n{}", reply_text(&group[0]));
+        let shown = group[1..].iter().chain(&pending).map(reply_text);
+        let mut line: Vec<String> = std::iter::once(first).chain(shown).collect();
+        for consumer in consumers {
+            line.extend(values(consumer).iter().take(3).map(reply_text));
+        }
+        out.push(line.join(" "));
+    }
+    out.join(" ").replace(" \n", "\n")
 }
 
 type Contents = BTreeMap<(u8, Vec<u8>), (Option<i64>, Plain)>;
@@ -86,6 +169,7 @@ fn redis_value(redis: &mut Redis, key: &[u8]) -> Plain {
             let score = |text: &[u8]| str::from_utf8(text).unwrap().parse::<f64>().unwrap().to_bits();
             Plain::ZSet(flat.chunks(2).map(|pair| (pair[0].clone(), score(&pair[1]))).collect())
         }
+        "stream" => Plain::Stream(redis_stream(redis, key)),
         other => panic!("unexpected type {other}"),
     }
 }
@@ -139,11 +223,39 @@ fn fill(redis: &mut Redis) {
         "f",
     ]);
     redis.call_text(&["RPUSH", "list-huge-item", &"y".repeat(100_000), "z"]);
+    fill_streams(redis);
     redis.call_text(&["PEXPIREAT", "hash", "4102444800999"]);
     redis.call_text(&["PEXPIREAT", "list-large", "4102444800999"]);
     redis.ok(&["SELECT", "15"]);
     redis.ok(&["SET", "other database", "x"]);
     redis.ok(&["SELECT", "0"]);
+}
+
+/// Streams of one and of many nodes, with removed entries, without entries, with and without groups.
+fn fill_streams(redis: &mut Redis) {
+    for i in 1..=450 {
+        let (id, value) = (format!("{i}-{}", i % 3), "v".repeat(i % 50));
+        redis.call_text(&["XADD", "stream", &id, "number", &i.to_string(), "text", &value]);
+        if i % 7 == 0 {
+            redis.call_text(&["XADD", "stream", &format!("{i}-9"), "other", "-129"]);
+            redis.call_text(&["XDEL", "stream", &id]);
+        }
+    }
+    redis.ok(&["XGROUP", "CREATE", "stream", "group", "0"]);
+    redis.ok(&["XGROUP", "CREATE", "stream", "12", "$"]);
+    redis.ok(&["XGROUP", "CREATE", "stream", "unknown", "100-5"]);
+    for consumer in ["alice", "bob"] {
+        redis.call_text(&["XREADGROUP", "GROUP", "group", consumer, "COUNT", "20", "STREAMS", "stream", ">"]);
+    }
+    redis.call_text(&["XCLAIM", "stream", "group", "alice", "0", "30-0", "RETRYCOUNT", "9", "TIME", "12345"]);
+    redis.call_text(&["XACK", "stream", "group", "1-1", "2-2"]);
+    redis.integer(&[b"XGROUP", b"CREATECONSUMER", b"stream", b"12", b"idle"]);
+    redis.call_text(&["XTRIM", "stream", "MAXLEN", "300"]);
+    redis.ok(&["XGROUP", "CREATE", "stream-empty", "g", "$", "MKSTREAM"]);
+    redis.call_text(&["XADD", "stream-emptied", "5-5", "f", "v"]);
+    redis.call_text(&["XDEL", "stream-emptied", "5-5"]);
+    redis.call_text(&["XADD", "stream-one", "18446744073709551615-1", "f", "v"]);
+    redis.call_text(&["PEXPIREAT", "stream-one", "4102444800999"]);
 }
 
 #[test]
@@ -225,7 +337,8 @@ fn dump_payloads_go_both_ways() {
         assert_eq!(redis_value(&mut redis, b"copy"), redis_value(&mut redis, &key));
     }
     // What is compressed here stays out; the packed and the integer forms are the same bytes.
-    for key in ["small", "short", "int", "long", "empty", "set-i16", "set-i32"] {
+    for key in ["small", "short", "int", "long", "empty", "set-i16", "set-i32", "stream-empty", "stream-one"]
+    {
         assert!(same.iter().any(|found| found == key), "DUMP of {key} differs; the same: {same:?}");
     }
 }

@@ -163,6 +163,7 @@ fn contents(keyspace: &Keyspace) -> BTreeMap<(u8, Vec<u8>), (Option<i64>, String
                 Value::Hash(hash) => format!("{:?}", hash.iter().collect::<BTreeMap<_, _>>()),
                 Value::Set(set) => format!("{:?}", set.iter().collect::<std::collections::BTreeSet<_>>()),
                 Value::ZSet(zset) => format!("{:?}", zset.iter().collect::<Vec<_>>()),
+                Value::Stream(stream) => format!("{stream:?}"),
             };
             out.insert((db, entry.key().to_vec()), (entry.expire_at(), value));
         });

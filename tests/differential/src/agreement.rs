@@ -52,6 +52,8 @@ fn unequal_bytes_agree(command: &Command, name: &str, a: &Frame, b: &Frame) -> b
         "OBJECT" => string_forms_agree(a, b),
         "HELLO" => greetings_agree(a, b),
         "TIME" => a.shape() == b.shape(),
+        // Times of deliveries and of consumers, and how long ago they were.
+        "XINFO" | "XPENDING" => nearly(a, b),
         "CLIENT" | "COMMAND" => {
             is_number_of_its_own(command) && a.integer().is_some() == b.integer().is_some()
         }
@@ -92,6 +94,25 @@ fn scans_agree(a: &Frame, b: &Frame, paired: bool) -> bool {
 fn string_forms_agree(a: &Frame, b: &Frame) -> bool {
     let is_form = |frame: &Frame| matches!(frame.text().as_str(), "int" | "embstr" | "raw");
     is_form(a) && is_form(b) || a.integer().is_some() && b.integer().is_some()
+}
+
+/// The same but for what the clocks make of it: unix times, and how long ago something was (behind the word "idle",
+/// and in the third place of XPENDING's rows).
+fn nearly(a: &Frame, b: &Frame) -> bool {
+    const LONG_AGO: i64 = 1_000_000_000_000;
+    let (Frame::Many(tag_a, parts_a), Frame::Many(tag_b, parts_b)) = (a, b) else {
+        let unix = |frame: &Frame| frame.integer().is_some_and(|value| value > LONG_AGO);
+        return a == b || unix(a) && unix(b) && times_agree(a, b);
+    };
+    let idle = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| parts_a.get(at));
+        before.is_some_and(|name| name.text() == "idle")
+            || at == 2 && parts_a.len() == 4 && matches!(parts_a.first(), Some(Frame::Bulk(_)))
+    };
+    let mut pairs = parts_a.iter().zip(parts_b).enumerate();
+    tag_a == tag_b
+        && parts_a.len() == parts_b.len()
+        && pairs.all(|(at, (a, b))| nearly(a, b) || idle(at) && times_agree(a, b))
 }
 
 /// Both are times (or both are the same -1 or -2) and near each other.

@@ -111,6 +111,12 @@ fn keys_and_refusals_agree() {
         "BITFIELD a INCRBY u8 0 1",
         "GEOSEARCHSTORE a b c d e f g h",
         "PFDEBUG a b",
+        "XREAD STREAMS a b 0 0",
+        "XREAD COUNT 1 streams a 0",
+        "XREAD STREAMS a b 0",
+        "XREAD COUNT 1 BLOCK 0",
+        "XREADGROUP GROUP STREAMS c STREAMS a >",
+        "XGROUP CREATE a g $",
     ] {
         for sub in ["GETKEYS", "GETKEYSANDFLAGS"] {
             let line = format!("COMMAND {sub} {line}");

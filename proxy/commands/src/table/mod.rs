@@ -11,6 +11,7 @@ mod serialized;
 mod server;
 mod sets;
 mod sorted_sets;
+mod streams;
 mod strings;
 mod transactions;
 
@@ -27,6 +28,7 @@ const GROUPS: &[&[Row]] = &[
     serialized::ROWS,
     hyperloglog::ROWS,
     geo::ROWS,
+    streams::ROWS,
     connection::ROWS,
     transactions::ROWS,
     server::ROWS,

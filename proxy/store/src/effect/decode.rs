@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::wire::Reader;
-use super::{Effect, EffectKind, ExpireChange, Indexes, Items, Pairs, Reason, ScoredItems};
-use crate::types::End;
+use super::{
+    Effect, EffectKind, ExpireChange, Ids, Indexes, Items, Pairs, PendingItems, Reason, ScoredItems,
+};
+use crate::types::{End, StreamId};
 use crate::{DATABASES, Key, SLOTS};
 
 /// Why bytes are not an effect; `offset` = where the effect starts.
@@ -137,8 +139,55 @@ fn read_collection<'a>(reader: &mut Reader<'a>, kind: EffectKind, key: Key<'a>) 
             Effect::ZSetAdd { key, items: ScoredItems::read(reader, count)? }
         }
         EffectKind::ZSetRemove => Effect::ZSetRemove { key, items: items(reader)? },
+        _ => return read_stream(reader, kind, key),
+    })
+}
+
+fn read_stream<'a>(reader: &mut Reader<'a>, kind: EffectKind, key: Key<'a>) -> Option<Effect<'a>> {
+    Some(match kind {
+        EffectKind::StreamAdd => {
+            let id = StreamId::read(reader)?;
+            let count = count(reader)?;
+            Effect::StreamAdd { key, id, fields: Pairs::read(reader, count)? }
+        }
+        EffectKind::StreamDelete => Effect::StreamDelete { key, ids: ids(reader)? },
+        EffectKind::StreamTrim => Effect::StreamTrim { key, count: reader.varint()? },
+        EffectKind::StreamSetId => Effect::StreamSetId {
+            key,
+            last_id: StreamId::read(reader)?,
+            max_deleted: StreamId::read(reader)?,
+            entries_added: reader.varint()?,
+        },
+        EffectKind::StreamGroupSet => Effect::StreamGroupSet {
+            key,
+            group: reader.bytes()?,
+            last_id: StreamId::read(reader)?,
+            entries_read: i64::from_le_bytes(reader.array()?),
+        },
+        EffectKind::StreamGroupDestroy => Effect::StreamGroupDestroy { key, group: reader.bytes()? },
+        EffectKind::StreamConsumerSet => Effect::StreamConsumerSet {
+            key,
+            group: reader.bytes()?,
+            consumer: reader.bytes()?,
+            seen: i64::from_le_bytes(reader.array()?),
+        },
+        EffectKind::StreamConsumerDelete => {
+            Effect::StreamConsumerDelete { key, group: reader.bytes()?, consumer: reader.bytes()? }
+        }
+        EffectKind::StreamPend => {
+            let (group, consumer) = (reader.bytes()?, reader.bytes()?);
+            let time = i64::from_le_bytes(reader.array()?);
+            let count = count(reader)?;
+            Effect::StreamPend { key, group, consumer, time, entries: PendingItems::read(reader, count)? }
+        }
+        EffectKind::StreamAck => Effect::StreamAck { key, group: reader.bytes()?, ids: ids(reader)? },
         _ => return None,
     })
+}
+
+fn ids<'a>(reader: &mut Reader<'a>) -> Option<Ids<'a>> {
+    let count = count(reader)?;
+    Ids::read(reader, count)
 }
 
 #[inline]

@@ -2,6 +2,7 @@
 //! iterators can promise to yield exactly `len` items.
 
 use super::wire::Reader;
+use crate::types::StreamId;
 
 macro_rules! sequence {
     ($(#[$doc:meta])* $name:ident, $item:ty, $read:expr) => {
@@ -41,7 +42,7 @@ macro_rules! sequence {
             }
 
             #[inline]
-            pub fn iter(&self) -> impl Iterator<Item = $item> + use<'a> {
+            pub fn iter(&self) -> impl Iterator<Item = $item> + Clone + use<'a> {
                 let mut reader = Reader::new(self.body);
                 let mut state = 0;
                 std::iter::from_fn(move || {
@@ -73,6 +74,14 @@ sequence!(
         let score = f64::from_le_bytes(reader.array()?);
         (!score.is_nan()).then_some((member, score))
     }
+);
+sequence!(
+    /// Ids of a stream's entries.
+    Ids, StreamId, |reader, _| StreamId::read(reader)
+);
+sequence!(
+    /// Ids of pending entries with the number of their deliveries.
+    PendingItems, (StreamId, u64), |reader, _| Some((StreamId::read(reader)?, reader.varint()?))
 );
 sequence!(
     /// Strictly ascending indexes, stored as distances: the first + 1, then each to the one before.

@@ -11,14 +11,15 @@ pub(crate) mod wire;
 mod writer;
 
 pub use decode::{EffectError, Effects, decode, decode_one};
-pub use items::{Indexes, Items, Pairs, ScoredItems};
+pub use items::{Ids, Indexes, Items, Pairs, PendingItems, ScoredItems};
 pub use kind::EffectKind;
 pub use writer::{
-    EffectAt, EffectIndex, EffectWriter, IndexesWriter, ItemsWriter, Mark, PairsWriter, ScoredWriter,
+    EffectAt, EffectIndex, EffectWriter, IdsWriter, IndexesWriter, ItemsWriter, Mark, PairsWriter,
+    PendingWriter, ScoredWriter,
 };
 
 use crate::Key;
-use crate::types::End;
+use crate::types::{End, StreamId};
 
 /// Why a key was deleted; notifications tell these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub enum ExpireChange {
 
 /// One deterministic change. Byte strings are borrowed from the record.
 ///
-/// HashSet, ListPush, SetAdd, ZSetAdd, AppendString and SetRange create the key when it is absent; a collection
-/// that becomes empty is deleted by apply.
+/// HashSet, ListPush, SetAdd, ZSetAdd, StreamAdd, StreamGroupSet, AppendString and SetRange create the key when it is
+/// absent; a collection that becomes empty is deleted by apply, but for streams.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Effect<'a> {
     Delete {
@@ -134,6 +135,66 @@ pub enum Effect<'a> {
         key: Key<'a>,
         items: Items<'a>,
     },
+    /// Appends an entry.
+    StreamAdd {
+        key: Key<'a>,
+        id: StreamId,
+        fields: Pairs<'a>,
+    },
+    /// Removes entries by their ids.
+    StreamDelete {
+        key: Key<'a>,
+        ids: Ids<'a>,
+    },
+    /// Removes the first `count` entries.
+    StreamTrim {
+        key: Key<'a>,
+        count: u64,
+    },
+    StreamSetId {
+        key: Key<'a>,
+        last_id: StreamId,
+        max_deleted: StreamId,
+        entries_added: u64,
+    },
+    /// Creates a group or sets how far it has read.
+    StreamGroupSet {
+        key: Key<'a>,
+        group: &'a [u8],
+        last_id: StreamId,
+        entries_read: i64,
+    },
+    StreamGroupDestroy {
+        key: Key<'a>,
+        group: &'a [u8],
+    },
+    /// Creates a consumer or sets when it was last there.
+    StreamConsumerSet {
+        key: Key<'a>,
+        group: &'a [u8],
+        consumer: &'a [u8],
+        seen: i64,
+    },
+    /// Removes a consumer with what was pending for it.
+    StreamConsumerDelete {
+        key: Key<'a>,
+        group: &'a [u8],
+        consumer: &'a [u8],
+    },
+    /// Entries are pending for a consumer, whoever had them before.
+    StreamPend {
+        key: Key<'a>,
+        group: &'a [u8],
+        consumer: &'a [u8],
+        time: i64,
+        entries: PendingItems<'a>,
+    },
+    /// Entries are pending no more.
+    StreamAck {
+        key: Key<'a>,
+        group: &'a [u8],
+        ids: Ids<'a>,
+    },
     FlushDatabase {
         db: u8,
     },
@@ -165,7 +226,17 @@ impl<'a> Effect<'a> {
             | Effect::SetAdd { key, .. }
             | Effect::SetRemove { key, .. }
             | Effect::ZSetAdd { key, .. }
-            | Effect::ZSetRemove { key, .. } => Some(key),
+            | Effect::ZSetRemove { key, .. }
+            | Effect::StreamAdd { key, .. }
+            | Effect::StreamDelete { key, .. }
+            | Effect::StreamTrim { key, .. }
+            | Effect::StreamSetId { key, .. }
+            | Effect::StreamGroupSet { key, .. }
+            | Effect::StreamGroupDestroy { key, .. }
+            | Effect::StreamConsumerSet { key, .. }
+            | Effect::StreamConsumerDelete { key, .. }
+            | Effect::StreamPend { key, .. }
+            | Effect::StreamAck { key, .. } => Some(key),
             Effect::FlushDatabase { .. } | Effect::SwapDatabases { .. } => None,
         }
     }
@@ -191,6 +262,16 @@ impl<'a> Effect<'a> {
             Effect::SetRemove { .. } => EffectKind::SetRemove,
             Effect::ZSetAdd { .. } => EffectKind::ZSetAdd,
             Effect::ZSetRemove { .. } => EffectKind::ZSetRemove,
+            Effect::StreamAdd { .. } => EffectKind::StreamAdd,
+            Effect::StreamDelete { .. } => EffectKind::StreamDelete,
+            Effect::StreamTrim { .. } => EffectKind::StreamTrim,
+            Effect::StreamSetId { .. } => EffectKind::StreamSetId,
+            Effect::StreamGroupSet { .. } => EffectKind::StreamGroupSet,
+            Effect::StreamGroupDestroy { .. } => EffectKind::StreamGroupDestroy,
+            Effect::StreamConsumerSet { .. } => EffectKind::StreamConsumerSet,
+            Effect::StreamConsumerDelete { .. } => EffectKind::StreamConsumerDelete,
+            Effect::StreamPend { .. } => EffectKind::StreamPend,
+            Effect::StreamAck { .. } => EffectKind::StreamAck,
             Effect::FlushDatabase { .. } => EffectKind::FlushDatabase,
             Effect::SwapDatabases { .. } => EffectKind::SwapDatabases,
         }

@@ -6,6 +6,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::Key;
+use crate::types::StreamId;
 
 fn key(bytes: &[u8]) -> Key<'_> {
     Key { db: 3, slot: 0x1234, bytes }
@@ -44,6 +45,16 @@ fn all(writer: &mut EffectWriter<'_>) {
     writer.set_remove(k, None).item(b"m");
     writer.zset_add(k, None).item(b"m", -1.5);
     writer.zset_remove(k, None).item(b"m");
+    writer.stream_add(k, None, StreamId::new(5, 1)).item(b"f", b"v");
+    writer.stream_delete(k, None).item(StreamId::MAX);
+    writer.stream_trim(k, None, 300);
+    writer.stream_set_id(k, None, StreamId::MAX, StreamId::MIN, 7);
+    writer.stream_group_set(k, None, b"g", StreamId::new(5, 1), -1);
+    writer.stream_group_destroy(k, None, b"g");
+    writer.stream_consumer_set(k, None, b"g", b"c", 1_700_000_000_000);
+    writer.stream_consumer_delete(k, None, b"g", b"c");
+    writer.stream_pend(k, None, b"g", b"c", 6).item(StreamId::new(1, 2), 3);
+    writer.stream_ack(k, None, b"g").item(StreamId::new(1, 2));
     writer.flush_database(15);
     writer.swap_databases(0, 1);
 }
@@ -79,6 +90,16 @@ fn numbers_are_fixed_and_documented() {
         (33, "SetRemove"),
         (40, "ZSetAdd"),
         (41, "ZSetRemove"),
+        (48, "StreamAdd"),
+        (49, "StreamDelete"),
+        (50, "StreamTrim"),
+        (51, "StreamSetId"),
+        (52, "StreamGroupSet"),
+        (53, "StreamGroupDestroy"),
+        (54, "StreamConsumerSet"),
+        (55, "StreamConsumerDelete"),
+        (56, "StreamPend"),
+        (57, "StreamAck"),
         (128, "FlushDatabase"),
         (129, "SwapDatabases"),
     ];
@@ -136,6 +157,29 @@ fn layouts_are_fixed() {
         with(40, &[1, 0, 0, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 0xf0, 0x3f])
     );
     assert_eq!(one(&|w| w.zset_remove(k, None).item(b"m")), with(41, &[1, 0, 0, 0, 1, b'm']));
+    let id = StreamId::new(300, 1);
+    assert_eq!(
+        one(&|w| w.stream_add(k, None, id).item(b"f", b"v")),
+        with(48, &[0xac, 2, 1, 1, 0, 0, 0, 1, b'f', 1, b'v'])
+    );
+    assert_eq!(one(&|w| w.stream_delete(k, None).item(id)), with(49, &[1, 0, 0, 0, 0xac, 2, 1]));
+    assert_eq!(one(&|w| w.stream_trim(k, None, 5)), with(50, &[5]));
+    assert_eq!(one(&|w| w.stream_set_id(k, None, id, StreamId::MIN, 9)), with(51, &[0xac, 2, 1, 0, 0, 9]));
+    assert_eq!(
+        one(&|w| w.stream_group_set(k, None, b"g", id, 1)),
+        with(52, &[1, b'g', 0xac, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0])
+    );
+    assert_eq!(one(&|w| w.stream_group_destroy(k, None, b"g")), with(53, &[1, b'g']));
+    assert_eq!(
+        one(&|w| w.stream_consumer_set(k, None, b"g", b"c", 2)),
+        with(54, &[1, b'g', 1, b'c', 2, 0, 0, 0, 0, 0, 0, 0])
+    );
+    assert_eq!(one(&|w| w.stream_consumer_delete(k, None, b"g", b"c")), with(55, &[1, b'g', 1, b'c']));
+    assert_eq!(
+        one(&|w| w.stream_pend(k, None, b"g", b"c", 2).item(id, 3)),
+        with(56, &[1, b'g', 1, b'c', 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0xac, 2, 1, 3])
+    );
+    assert_eq!(one(&|w| w.stream_ack(k, None, b"g").item(id)), with(57, &[1, b'g', 1, 0, 0, 0, 0xac, 2, 1]));
     assert_eq!(one(&|w| w.flush_database(9)), [128, 9]);
     assert_eq!(one(&|w| w.swap_databases(1, 2)), [129, 1, 2]);
 }
@@ -213,6 +257,11 @@ fn walk(buf: &[u8]) {
                 let all: Vec<u64> = indexes.iter().collect();
                 assert_eq!(all.len(), indexes.len());
                 assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
+            }
+            Effect::StreamAdd { fields, .. } => assert_eq!(fields.iter().count(), fields.len()),
+            Effect::StreamPend { entries, .. } => assert_eq!(entries.iter().count(), entries.len()),
+            Effect::StreamDelete { ids, .. } | Effect::StreamAck { ids, .. } => {
+                assert_eq!(ids.iter().count(), ids.len());
             }
             Effect::ListPush { items, .. }
             | Effect::HashDelete { items, .. }

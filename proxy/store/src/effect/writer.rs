@@ -3,7 +3,7 @@
 
 use super::wire::{put_bytes, put_varint};
 use super::{EffectKind, ExpireChange, Reason};
-use crate::types::{End, Value, image};
+use crate::types::{End, StreamId, Value, image};
 use crate::{Handle, Key};
 
 /// One written effect: where it starts in the buffer, and where decide saw its key.
@@ -216,6 +216,105 @@ impl<'b> EffectWriter<'b> {
         ItemsWriter { open: self.begin_items(EffectKind::ZSetRemove, key, handle, None) }
     }
 
+    /// Appends an entry to a stream; its fields follow.
+    pub fn stream_add(&mut self, key: Key<'_>, handle: Option<Handle>, id: StreamId) -> PairsWriter<'_> {
+        let write = |buf: &mut Vec<u8>| id.write(buf);
+        PairsWriter { open: self.begin_counted(EffectKind::StreamAdd, key, handle, write) }
+    }
+
+    pub fn stream_delete(&mut self, key: Key<'_>, handle: Option<Handle>) -> IdsWriter<'_> {
+        IdsWriter { open: self.begin_items(EffectKind::StreamDelete, key, handle, None) }
+    }
+
+    /// Removes the first `count` entries.
+    pub fn stream_trim(&mut self, key: Key<'_>, handle: Option<Handle>, count: u64) {
+        self.begin(EffectKind::StreamTrim, key, handle);
+        put_varint(self.buf, count);
+    }
+
+    pub fn stream_set_id(
+        &mut self,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        last_id: StreamId,
+        max_deleted: StreamId,
+        entries_added: u64,
+    ) {
+        self.begin(EffectKind::StreamSetId, key, handle);
+        last_id.write(self.buf);
+        max_deleted.write(self.buf);
+        put_varint(self.buf, entries_added);
+    }
+
+    /// Creates a group or sets how far it has read.
+    pub fn stream_group_set(
+        &mut self,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        group: &[u8],
+        last_id: StreamId,
+        entries_read: i64,
+    ) {
+        self.begin(EffectKind::StreamGroupSet, key, handle);
+        put_bytes(self.buf, group);
+        last_id.write(self.buf);
+        self.buf.extend_from_slice(&entries_read.to_le_bytes());
+    }
+
+    pub fn stream_group_destroy(&mut self, key: Key<'_>, handle: Option<Handle>, group: &[u8]) {
+        self.begin(EffectKind::StreamGroupDestroy, key, handle);
+        put_bytes(self.buf, group);
+    }
+
+    /// Creates a consumer or sets when it was last there.
+    pub fn stream_consumer_set(
+        &mut self,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        group: &[u8],
+        consumer: &[u8],
+        seen: i64,
+    ) {
+        self.begin(EffectKind::StreamConsumerSet, key, handle);
+        put_bytes(self.buf, group);
+        put_bytes(self.buf, consumer);
+        self.buf.extend_from_slice(&seen.to_le_bytes());
+    }
+
+    pub fn stream_consumer_delete(
+        &mut self,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        group: &[u8],
+        consumer: &[u8],
+    ) {
+        self.begin(EffectKind::StreamConsumerDelete, key, handle);
+        put_bytes(self.buf, group);
+        put_bytes(self.buf, consumer);
+    }
+
+    /// Makes entries pending for a consumer since `time`.
+    pub fn stream_pend(
+        &mut self,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        group: &[u8],
+        consumer: &[u8],
+        time: i64,
+    ) -> PendingWriter<'_> {
+        let write = |buf: &mut Vec<u8>| {
+            put_bytes(buf, group);
+            put_bytes(buf, consumer);
+            buf.extend_from_slice(&time.to_le_bytes());
+        };
+        PendingWriter { open: self.begin_counted(EffectKind::StreamPend, key, handle, write) }
+    }
+
+    pub fn stream_ack(&mut self, key: Key<'_>, handle: Option<Handle>, group: &[u8]) -> IdsWriter<'_> {
+        let write = |buf: &mut Vec<u8>| put_bytes(buf, group);
+        IdsWriter { open: self.begin_counted(EffectKind::StreamAck, key, handle, write) }
+    }
+
     pub fn flush_database(&mut self, db: u8) {
         self.index.entries.push(EffectAt { offset: self.buf.len(), handle: None });
         self.buf.extend_from_slice(&[EffectKind::FlushDatabase as u8, db]);
@@ -234,11 +333,25 @@ impl<'b> EffectWriter<'b> {
         handle: Option<Handle>,
         end: Option<End>,
     ) -> Open<'_> {
+        self.begin_counted(kind, key, handle, |buf| {
+            if let Some(end) = end {
+                buf.push(end_byte(end));
+            }
+        })
+    }
+
+    /// Begins an effect whose list of items comes after what `before_list` writes.
+    #[inline]
+    fn begin_counted(
+        &mut self,
+        kind: EffectKind,
+        key: Key<'_>,
+        handle: Option<Handle>,
+        before_list: impl FnOnce(&mut Vec<u8>),
+    ) -> Open<'_> {
         let before = self.mark();
         self.begin(kind, key, handle);
-        if let Some(end) = end {
-            self.buf.push(end_byte(end));
-        }
+        before_list(self.buf);
         let count_at = self.buf.len();
         self.buf.extend_from_slice(&[0; 4]);
         Open { buf: self.buf, index: self.index, before, count_at, count: 0 }
@@ -304,6 +417,33 @@ items_writer!(
     /// Writes members with scores into an open effect; closed by dropping.
     ScoredWriter
 );
+
+items_writer!(
+    /// Writes ids of a stream's entries into an open effect; closed by dropping.
+    IdsWriter
+);
+items_writer!(
+    /// Writes pending entries into an open effect; closed by dropping.
+    PendingWriter
+);
+
+impl IdsWriter<'_> {
+    #[inline]
+    pub fn item(&mut self, id: StreamId) {
+        id.write(self.open.buf);
+        self.open.count += 1;
+    }
+}
+
+impl PendingWriter<'_> {
+    /// An entry and how often it was delivered.
+    #[inline]
+    pub fn item(&mut self, id: StreamId, count: u64) {
+        id.write(self.open.buf);
+        put_varint(self.open.buf, count);
+        self.open.count += 1;
+    }
+}
 
 impl ItemsWriter<'_> {
     #[inline]

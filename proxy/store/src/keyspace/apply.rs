@@ -100,6 +100,7 @@ impl Keyspace {
             OwnedValue::Hash(hash) => Collection::Hash(hash),
             OwnedValue::Set(set) => Collection::Set(set),
             OwnedValue::ZSet(zset) => Collection::ZSet(zset),
+            OwnedValue::Stream(stream) => Collection::Stream(stream),
         };
         self.store(target, NewValue::Collection(Box::new(collection)), expire_at, position);
     }

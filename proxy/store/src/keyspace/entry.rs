@@ -101,6 +101,7 @@ impl<'a> Entry<'a> {
             Value::Hash(hash) => hash.encoding(),
             Value::Set(set) => set.encoding(),
             Value::ZSet(zset) => zset.encoding(),
+            Value::Stream(stream) => stream.encoding(),
         }
     }
 

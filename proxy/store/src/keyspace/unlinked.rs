@@ -125,6 +125,7 @@ fn len(collection: &Collection) -> usize {
         Collection::Hash(hash) => hash.len(),
         Collection::Set(set) => set.len(),
         Collection::ZSet(zset) => zset.len(),
+        Collection::Stream(stream) => stream.weight(),
     }
 }
 
@@ -135,5 +136,6 @@ fn free_part(collection: &mut Collection, budget: usize) -> bool {
         Collection::Hash(hash) => hash.dismantle(budget),
         Collection::Set(set) => set.dismantle(budget),
         Collection::ZSet(zset) => zset.dismantle(budget),
+        Collection::Stream(stream) => stream.dismantle(budget),
     }
 }

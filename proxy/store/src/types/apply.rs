@@ -3,8 +3,9 @@
 //! An effect that does not fit the value (another type, an index out of range) changes nothing and is
 //! reported, never a panic: on the primary it cannot happen, on replay it is counted and logged.
 
-use super::{Hash, Limits, List, Set, ZSet};
+use super::{Hash, Limits, List, Set, Stream, ZSet};
 use crate::effect::Effect;
+use crate::memory::size_class;
 
 /// A collection as an entry owns it.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Collection {
     Hash(Hash),
     Set(Set),
     ZSet(ZSet),
+    /// Apart, because it would make every other collection larger.
+    Stream(Box<Stream>),
 }
 
 /// What an effect did to a collection.
@@ -32,6 +35,7 @@ impl Collection {
             Effect::HashSet { .. } => Some(Self::Hash(Hash::new())),
             Effect::SetAdd { .. } => Some(Self::Set(Set::new())),
             Effect::ZSetAdd { .. } => Some(Self::ZSet(ZSet::new())),
+            Effect::StreamAdd { .. } | Effect::StreamGroupSet { .. } => Some(Self::Stream(Box::default())),
             _ => None,
         }
     }
@@ -42,6 +46,8 @@ impl Collection {
             Self::Hash(hash) => hash.is_empty(),
             Self::Set(set) => set.is_empty(),
             Self::ZSet(zset) => zset.is_empty(),
+            // A stream stays without entries, too.
+            Self::Stream(_) => false,
         }
     }
 
@@ -52,6 +58,7 @@ impl Collection {
             Self::Hash(hash) => hash.heap_bytes(),
             Self::Set(set) => set.heap_bytes(),
             Self::ZSet(zset) => zset.heap_bytes(),
+            Self::Stream(stream) => size_class(size_of::<Stream>()) + stream.heap_bytes(),
         }
     }
 
@@ -61,6 +68,7 @@ impl Collection {
             Self::Hash(hash) => super::Value::Hash(hash),
             Self::Set(set) => super::Value::Set(set),
             Self::ZSet(zset) => super::Value::ZSet(zset),
+            Self::Stream(stream) => super::Value::Stream(stream),
         }
     }
 }
@@ -72,6 +80,7 @@ pub(crate) fn apply_collection(value: &mut Collection, effect: &Effect<'_>, limi
         Collection::Hash(hash) => apply_hash(hash, effect, limits),
         Collection::Set(set) => apply_set(set, effect, limits),
         Collection::ZSet(zset) => apply_zset(zset, effect, limits),
+        Collection::Stream(stream) => apply_stream(stream, effect, limits),
     };
     Applied { now_empty: value.is_empty(), fitted }
 }
@@ -142,6 +151,32 @@ fn apply_zset(zset: &mut ZSet, effect: &Effect<'_>, limits: &Limits) -> bool {
         Effect::ZSetRemove { items, .. } => {
             items.iter().filter(|member| zset.remove(member)).count() == items.len()
         }
+        _ => false,
+    }
+}
+
+fn apply_stream(stream: &mut Stream, effect: &Effect<'_>, limits: &Limits) -> bool {
+    match effect {
+        Effect::StreamAdd { id, fields, .. } => stream.add(*id, fields, limits),
+        Effect::StreamDelete { ids, .. } => ids.iter().filter(|id| stream.delete(*id)).count() == ids.len(),
+        Effect::StreamTrim { count, .. } => stream.trim(*count),
+        Effect::StreamSetId { last_id, max_deleted, entries_added, .. } => {
+            stream.set_counters(*last_id, *max_deleted, *entries_added);
+            true
+        }
+        Effect::StreamGroupSet { group, last_id, entries_read, .. } => {
+            stream.set_group(group, *last_id, *entries_read);
+            true
+        }
+        Effect::StreamGroupDestroy { group, .. } => stream.destroy_group(group),
+        Effect::StreamConsumerSet { group, consumer, seen, .. } => {
+            stream.set_consumer(group, consumer, *seen)
+        }
+        Effect::StreamConsumerDelete { group, consumer, .. } => stream.delete_consumer(group, consumer),
+        Effect::StreamPend { group, consumer, time, entries, .. } => {
+            stream.pend(group, consumer, *time, entries.iter())
+        }
+        Effect::StreamAck { group, ids, .. } => stream.ack(group, ids.iter()),
         _ => false,
     }
 }

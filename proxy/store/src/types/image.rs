@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::stream::{self, StreamImage};
 use super::{Hash, IntBuf, Limits, List, ListChunk, OwnedValue, Set, Value, ZSet};
 use crate::effect::wire::{Reader, put_bytes};
 
@@ -23,6 +24,7 @@ mod tag {
     pub(super) const LARGE_HASH: u8 = 10;
     pub(super) const LARGE_SET: u8 = 11;
     pub(super) const LARGE_ZSET: u8 = 12;
+    pub(super) const STREAM: u8 = 13;
 }
 
 const CHUNK_PLAIN: u8 = 1;
@@ -101,6 +103,10 @@ pub fn encode(value: Value<'_>, out: &mut Vec<u8>) {
                 zset.iter().for_each(|(member, score)| image.item(member.as_bytes(&mut buf), score));
             }
         },
+        Value::Stream(value) => {
+            out.push(tag::STREAM);
+            stream::encode(value, out);
+        }
     }
 }
 
@@ -151,6 +157,12 @@ pub fn set_intset(out: &mut Vec<u8>, intset: &[u8]) {
 pub fn zset_listpack(out: &mut Vec<u8>, listpack: &[u8]) {
     out.push(tag::ZSET_LISTPACK);
     out.extend_from_slice(listpack);
+}
+
+/// Begins the image of a stream.
+pub fn stream(out: &mut Vec<u8>) -> StreamImage<'_> {
+    out.push(tag::STREAM);
+    StreamImage::new(out)
 }
 
 /// An image whose items are still being written; dropping it fills in their number.
@@ -257,6 +269,7 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<OwnedValue, ImageError> {
         tag::HASH_LISTPACK => OwnedValue::Hash(Hash::from_listpack(body, limits)?),
         tag::SET_INTSET => OwnedValue::Set(Set::from_intset(body, limits)?),
         tag::ZSET_LISTPACK => OwnedValue::ZSet(ZSet::from_listpack(body, limits)?),
+        tag::STREAM => OwnedValue::Stream(Box::new(stream::decode(body)?)),
         _ => return Err(ImageError::UnknownTag(tag)),
     })
 }

@@ -16,6 +16,10 @@ pub struct Limits {
     pub list_max_listpack_size: i64,
     /// Most integers of an intset (`set-max-intset-entries`).
     pub set_max_intset_entries: usize,
+    /// Most bytes of a stream's node, 0 for no limit (`stream-node-max-bytes`).
+    pub stream_node_max_bytes: usize,
+    /// Most entries of a stream's node, 0 for no limit (`stream-node-max-entries`).
+    pub stream_node_max_entries: usize,
 }
 
 impl Default for Limits {
@@ -27,6 +31,8 @@ impl Default for Limits {
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
             set_max_intset_entries: 512,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
         }
     }
 }

@@ -14,6 +14,7 @@ mod list;
 mod packed;
 mod score;
 mod set;
+mod stream;
 mod value;
 mod zset;
 
@@ -22,6 +23,9 @@ pub use hash::Hash;
 pub use limits::Limits;
 pub use list::{End, List, ListChunk, ListRange};
 pub use set::Set;
+pub use stream::{
+    Consumer, Group, Pending, Stream, StreamEntry, StreamId, StreamImage, StreamNode, UNKNOWN_READ,
+};
 pub use value::{OwnedValue, Value};
 pub use zset::{LexBound, ScoreBound, ZSet, ZSetRange};
 

@@ -12,6 +12,8 @@ use super::*;
 
 fn small_limits() -> Limits {
     Limits {
+        stream_node_max_bytes: 100,
+        stream_node_max_entries: 5,
         hash_max_listpack_entries: 20,
         hash_max_listpack_value: 64,
         zset_max_listpack_entries: 20,
@@ -505,7 +507,7 @@ fn check_decoded(image: &[u8], limits: &Limits) {
         Ok(OwnedValue::Hash(hash)) => hash.check(),
         Ok(OwnedValue::Set(set)) => set.check(),
         Ok(OwnedValue::ZSet(zset)) => zset.check(),
-        Ok(OwnedValue::Str(_)) | Err(_) => {}
+        Ok(OwnedValue::Str(_) | OwnedValue::Stream(_)) | Err(_) => {}
     }
 }
 

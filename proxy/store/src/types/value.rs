@@ -1,6 +1,6 @@
 //! A key's value, borrowed for reading or owned on its way into the keyspace.
 
-use super::{Elem, Hash, List, Set, ZSet};
+use super::{Elem, Hash, List, Set, Stream, ZSet};
 
 /// Longest string that Redis calls "embstr".
 const EMBSTR_BYTES: usize = 44;
@@ -13,6 +13,7 @@ pub enum Value<'a> {
     Hash(&'a Hash),
     Set(&'a Set),
     ZSet(&'a ZSet),
+    Stream(&'a Stream),
 }
 
 impl Value<'_> {
@@ -24,6 +25,7 @@ impl Value<'_> {
             Value::Hash(_) => "hash",
             Value::Set(_) => "set",
             Value::ZSet(_) => "zset",
+            Value::Stream(_) => "stream",
         }
     }
 
@@ -37,6 +39,7 @@ impl Value<'_> {
             Value::Hash(hash) => hash.encoding(),
             Value::Set(set) => set.encoding(),
             Value::ZSet(zset) => zset.encoding(),
+            Value::Stream(stream) => stream.encoding(),
         }
     }
 }
@@ -49,6 +52,7 @@ pub enum OwnedValue {
     Hash(Hash),
     Set(Set),
     ZSet(ZSet),
+    Stream(Box<Stream>),
 }
 
 impl OwnedValue {
@@ -59,6 +63,7 @@ impl OwnedValue {
             OwnedValue::Hash(hash) => Value::Hash(hash),
             OwnedValue::Set(set) => Value::Set(set),
             OwnedValue::ZSet(zset) => Value::ZSet(zset),
+            OwnedValue::Stream(stream) => Value::Stream(stream),
         }
     }
 }

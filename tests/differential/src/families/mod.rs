@@ -4,4 +4,5 @@ pub mod collections;
 pub mod keyed;
 pub mod mix;
 pub mod sessions;
+pub mod streams;
 pub mod values;

@@ -1,7 +1,7 @@
 //! Packed forms in Redis's own byte formats: listpack and intset. Small collections live in them, and dumps and
 //! snapshots copy them verbatim.
 
-mod entry;
+pub(crate) mod entry;
 pub(crate) mod intset;
 pub(crate) mod listpack;
 
