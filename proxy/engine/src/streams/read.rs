@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use proxy_resp::Protocol;
+use proxy_resp::{OwnedArgs, Protocol};
 use proxy_store::types::Group;
 use proxy_store::{Entry, Key, Stream, StreamId};
 
 use super::progress::Counts;
 use super::{ids, no_key_or_group, reply_entry, reply_id};
+use crate::blocking::{Patience, Wait, WaitKind};
 use crate::call::Call;
 use crate::errors::Fail;
 
@@ -97,9 +98,19 @@ fn timeout(call: &Call<'_>, at: usize) -> Result<i64, Fail> {
     if timeout < 0 { Err(NEGATIVE) } else { Ok(timeout) }
 }
 
-/// Nothing is there for any stream: where a client that gave BLOCK begins to wait, for `options.block` milliseconds
-/// on the keys at `options.first` and behind it. One that cannot wait is answered at once.
-fn nothing(call: &mut Call<'_>, _options: &Options<'_>) {
+/// Nothing is there for any stream: a client that gave BLOCK begins to wait; one that cannot is answered at once.
+/// `args`: what later runs are asked, in place of the request.
+fn nothing(call: &mut Call<'_>, options: &Options<'_>, args: Option<OwnedArgs>) {
+    if let Some(timeout) = options.block {
+        let keys = options.first..options.first + options.streams;
+        let timeout_ms = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0);
+        let mut wait = Wait::new(WaitKind::Stream, keys, timeout_ms);
+        wait.also_gone = options.group.is_some();
+        wait.args = args;
+        if call.wait(wait) {
+            return;
+        }
+    }
     call.out.null_array();
 }
 
@@ -118,11 +129,21 @@ pub(crate) fn xread(call: &mut Call<'_>) -> Result<(), Fail> {
     );
     let options = options(call, false)?;
     let mut wanted = Vec::new();
+    let mut last_ids: Vec<(usize, Vec<u8>)> = Vec::new();
     for at in options.first..options.first + options.streams {
+        if call.passes_over(at) {
+            continue;
+        }
         let key = call.key(at);
         let stream = call.find_stream(key)?.map(|(stream, _)| stream);
         let from = match call.args.at(at + options.streams) {
-            b"$" => stream.map_or(StreamId::MIN, Stream::last_id),
+            b"$" => {
+                let id = stream.map_or(StreamId::MIN, Stream::last_id);
+                let mut text = Vec::new();
+                id.append_to(&mut text);
+                last_ids.push((at + options.streams, text));
+                id
+            }
             b">" => return Err(NEW),
             text => ids::id(text)?,
         };
@@ -147,7 +168,19 @@ pub(crate) fn xread(call: &mut Call<'_>) -> Result<(), Fail> {
         shown += 1;
     }
     match shown {
-        0 => nothing(call, &options),
+        0 => {
+            // `$` stays what it is now.
+            let args = (!last_ids.is_empty()).then(|| {
+                let mut all: Vec<&[u8]> = call.args.iter().collect();
+                for (at, text) in &last_ids {
+                    if let Some(arg) = all.get_mut(*at) {
+                        *arg = text;
+                    }
+                }
+                all.iter().collect()
+            });
+            nothing(call, &options, args);
+        }
         // An array of pairs, not a flat map.
         _ if call.out.proto() == Protocol::Resp2 => call.out.finish_array(mark, shown),
         _ => call.out.finish_map(mark, shown),
@@ -174,16 +207,29 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Result<(), Fail> {
     const LAST: Fail = Fail::text(
         "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
     );
+    const KEY_GONE: Fail = Fail::text("UNBLOCKED the stream key no longer exists");
+    const GROUP_GONE: Fail =
+        Fail::text("NOGROUP the consumer group this client was blocked on no longer exists");
     let options = options(call, true)?;
     let (group_name, consumer) = options.group.unwrap_or_default();
     let mut readings: HashMap<&[u8], Reading<'_>> = HashMap::with_capacity(options.streams);
     let mut wanted = Vec::with_capacity(options.streams);
     for at in options.first..options.first + options.streams {
+        if call.passes_over(at) {
+            continue;
+        }
         let key = call.key(at);
-        let found = call.find_stream(key)?;
+        let served = matches!(call.patience, Patience::Served(_));
+        let found = match call.find_stream(key) {
+            Ok(None) | Err(_) if served => return Err(KEY_GONE),
+            found => found?,
+        };
         let Some((stream, group, entry)) =
             found.and_then(|(stream, entry)| Some((stream, stream.group(group_name)?, entry)))
         else {
+            if served {
+                return Err(GROUP_GONE);
+            }
             return Err(no_key_or_group(key.bytes, group_name, " in XREADGROUP with GROUP option"));
         };
         let from = match call.args.at(at + options.streams) {
@@ -222,7 +268,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Result<(), Fail> {
         shown += usize::from(showed);
     }
     match shown {
-        0 => nothing(call, &options),
+        0 => nothing(call, &options, None),
         _ if call.out.proto() == Protocol::Resp2 => call.out.finish_array(mark, shown),
         _ => call.out.finish_map(mark, shown),
     }
