@@ -279,6 +279,7 @@ fn get_keys(args: Args<'_>, with_flags: bool, out: &mut Reply) -> Result<(), Fai
         },
     );
     match found {
+        Ok(()) if count == 0 => return Err(BAD),
         Ok(()) => out.finish_array(mark, count),
         Err(KeysError::NoKeys) => return Err(NO_KEYS),
         Err(KeysError::BadCount) => return Err(BAD),
