@@ -77,6 +77,11 @@ impl Call<'_> {
         waits
     }
 
+    /// Whether this is the run of a command that has waited.
+    pub fn has_waited(&self) -> bool {
+        matches!(self.patience, Patience::Served(_))
+    }
+
     /// Whether argument `index` is a key that doesn't count in this run, see [`Patience::Served`].
     pub fn passes_over(&self, index: usize) -> bool {
         matches!(self.patience, Patience::Served(key) if key != self.args.at(index))

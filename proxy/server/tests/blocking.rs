@@ -142,6 +142,53 @@ fn whatever_brings_the_key_wakes() {
 }
 
 #[test]
+fn readers_of_streams_wait() {
+    let server = server(1, 1, |_| {});
+    let mut other = server.client();
+    let entry = |id: &str| format!("[[$s [[${id} [$f $v]]]]]");
+    // All readers get the entry, from the stream that was written first.
+    other.ask("XADD s 1-1 f v");
+    let [mut a, mut b] = waiting(&server, ["XREAD BLOCK 0 STREAMS t s 0 $", "XREAD BLOCK 0 STREAMS s 5-0"]);
+    assert_eq!(exec(&mut other, &["XADD s 2-1 f v", "XADD t 1-1 f v"]), "[$2-1 $1-1]");
+    assert_eq!(a.reply(), entry("2-1"));
+    b.assert_quiet();
+    other.ask("XADD s 5-1 f v");
+    assert_eq!(b.reply(), entry("5-1"));
+    // A group gives each entry to the consumer that came first.
+    other.ask("XGROUP CREATE s g $");
+    let [mut a, mut b] = waiting(
+        &server,
+        ["XREADGROUP GROUP g a BLOCK 0 STREAMS s >", "XREADGROUP GROUP g b BLOCK 0 STREAMS s >"],
+    );
+    other.ask("XADD s 6-1 f v");
+    assert_eq!(a.reply(), entry("6-1"));
+    b.assert_quiet();
+    other.ask("XACK s g 6-1");
+    other.ask("XADD s 6-2 f v");
+    assert_eq!(b.reply(), entry("6-2"));
+    // They hear that what they wait for is gone.
+    let gone = "-UNBLOCKED the stream key no longer exists";
+    let group_gone = "-NOGROUP the consumer group this client was blocked on no longer exists";
+    for (line, answer) in [
+        ("XGROUP DESTROY s g", group_gone),
+        ("DEL s", gone),
+        ("SET s x", gone),
+        ("RENAME s t", gone),
+        ("SWAPDB 0 1", gone),
+        ("PEXPIRE s 1", gone),
+        ("FLUSHALL", gone),
+    ] {
+        other.ask("DEL s");
+        other.ask("XGROUP CREATE s g $ MKSTREAM");
+        let [mut a] = waiting(&server, ["XREADGROUP GROUP g a BLOCK 100000 STREAMS s >"]);
+        other.ask(line);
+        assert_eq!(a.reply(), answer, "{line}");
+    }
+    assert_eq!(other.ask("XREAD BLOCK 1 STREAMS s $"), "nil");
+    assert_eq!(exec(&mut other, &["XREAD BLOCK 0 STREAMS s $"]), "[nil]");
+}
+
+#[test]
 fn what_comes_behind_waits() {
     let server = server(1, 1, |_| {});
     let mut other = server.client();

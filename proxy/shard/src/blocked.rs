@@ -201,6 +201,16 @@ impl BlockedClients {
                     self.changed_database(b, ks);
                 }
             }
+            Effect::StreamDelete { .. }
+            | Effect::StreamTrim { .. }
+            | Effect::StreamSetId { .. }
+            | Effect::StreamGroupSet { .. }
+            | Effect::StreamConsumerSet { .. }
+            | Effect::StreamConsumerDelete { .. }
+            | Effect::StreamPend { .. }
+            | Effect::StreamAck { .. } => {
+                // Nothing to read for anybody.
+            }
             _ => {
                 if let Some(key) = effect.key()
                     && self.queue(key.db, key.bytes).is_some_and(|queue| wakes(queue, key, ks))

@@ -9,7 +9,7 @@ use proxy_store::{Entry, Key, Stream, StreamId};
 
 use super::progress::Counts;
 use super::{ids, no_key_or_group, reply_entry, reply_id};
-use crate::blocking::{Patience, Wait, WaitKind};
+use crate::blocking::{Wait, WaitKind};
 use crate::call::Call;
 use crate::errors::Fail;
 
@@ -154,7 +154,9 @@ pub(crate) fn xread(call: &mut Call<'_>) -> Result<(), Fail> {
     for (key, stream, from) in wanted {
         let (Some(stream), Some(start)) = (stream, from.next()) else { continue };
         let mut entries = stream.range(start, StreamId::MAX).take(options.most).peekable();
-        if from >= stream.last_id() || entries.peek().is_none() {
+        // An entry that came and went at once is shown as none to who has waited for it.
+        let none = entries.peek().is_none() && !call.has_waited();
+        if from >= stream.last_id() || none {
             continue;
         }
         stream_header(call, key.bytes);
@@ -219,7 +221,7 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Result<(), Fail> {
             continue;
         }
         let key = call.key(at);
-        let served = matches!(call.patience, Patience::Served(_));
+        let served = call.has_waited();
         let found = match call.find_stream(key) {
             Ok(None) | Err(_) if served => return Err(KEY_GONE),
             found => found?,
@@ -268,6 +270,11 @@ pub(crate) fn xreadgroup(call: &mut Call<'_>) -> Result<(), Fail> {
         shown += usize::from(showed);
     }
     match shown {
+        0 if call.has_waited() => {
+            // Another consumer has it.
+            nothing(call, &options, None);
+            return Ok(());
+        }
         0 => nothing(call, &options, None),
         _ if call.out.proto() == Protocol::Resp2 => call.out.finish_array(mark, shown),
         _ => call.out.finish_map(mark, shown),
@@ -288,7 +295,7 @@ fn show_new(call: &mut Call<'_>, key: Key<'_>, reading: &mut Reading<'_>, option
         return false;
     };
     let mut entries = stream.range(start, StreamId::MAX).take(options.most).peekable();
-    if entries.peek().is_none() {
+    if entries.peek().is_none() && !call.has_waited() {
         return false;
     }
     stream_header(call, key.bytes);
