@@ -10,6 +10,7 @@ use rand::seq::{IndexedRandom, IteratorRandom};
 use super::collections::{Collections, Command};
 use super::keyed::Keyed;
 use super::sessions::{Sessions, words};
+use super::streams::Streams;
 use super::values::Values;
 
 /// Hash tags that units choose from.
@@ -64,7 +65,8 @@ impl Mix<'_> {
         loop {
             let command = match self.rng.random_range(0..100) {
                 0..36 => Keyed { rng: self.rng }.command(),
-                36..56 => Values { rng: self.rng }.command(),
+                36..52 => Values { rng: self.rng }.command(),
+                52..60 => Streams { rng: self.rng }.command(),
                 _ => Collections { rng: self.rng }.command(),
             };
             if sorts_alike(&command) && (!self.sharded || has_one_answer_on_shards(&command)) {
