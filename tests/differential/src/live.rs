@@ -226,6 +226,11 @@ impl Live {
         Ok(())
     }
 
+    /// Has the oracle read its data back from RDB too: what comes from a snapshot is packed anew, by what it holds by then.
+    pub fn reload_oracle(&mut self) -> io::Result<()> {
+        self.oracle.other.line("DEBUG RELOAD").map(drop)
+    }
+
     /// DEBUG DIGEST of the oracle and of the tested server.
     pub fn digests(&mut self) -> io::Result<(String, String)> {
         let oracle = self.oracle.other.line("DEBUG DIGEST")?.text();

@@ -86,6 +86,9 @@ fn one_protocol(plan: Plan, protocol: u8, report: &mut Report) -> std::io::Resul
         running.kill();
         running = server.start();
         live.reconnect(oracle.port, running.port)?;
+        if what.starts_with("snapshot") {
+            live.reload_oracle()?;
+        }
         let (_, after) = live.digests()?;
         report.same(&format!("{title}: DEBUG DIGEST after {what}"), &got, &after);
         report.same(&format!("{title}: keys after {what}"), &keys, &live.keys()?);
