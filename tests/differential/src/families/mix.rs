@@ -69,7 +69,10 @@ impl Mix<'_> {
                 52..60 => Streams { rng: self.rng }.command(),
                 _ => Collections { rng: self.rng }.command(),
             };
-            if sorts_alike(&command) && (!self.sharded || has_one_answer_on_shards(&command)) {
+            if !waits_long(&command)
+                && sorts_alike(&command)
+                && (!self.sharded || has_one_answer_on_shards(&command))
+            {
                 return command;
             }
         }
@@ -207,6 +210,17 @@ pub fn key_positions(command: &Command) -> Vec<usize> {
     }
     found.retain(|at| *at < command.len());
     found
+}
+
+/// A command that waits, with a time (an argument too many can make one) that nobody wants to wait for.
+fn waits_long(command: &Command) -> bool {
+    let timeout = match command[0].to_ascii_uppercase().as_slice() {
+        b"BLPOP" | b"BRPOP" | b"BZPOPMIN" | b"BZPOPMAX" | b"BLMOVE" | b"BRPOPLPUSH" => command.last(),
+        b"BLMPOP" | b"BZMPOP" => command.get(1),
+        _ => None,
+    };
+    let seconds = timeout.and_then(|text| std::str::from_utf8(text).ok()?.parse::<f64>().ok());
+    seconds.is_some_and(|seconds| seconds == 0.0 || seconds > 0.1)
 }
 
 /// A SORT of numbers fails in Redis after any number out of range, by a stale `errno`; other families send such.
