@@ -108,10 +108,10 @@ pub struct MetaValue {
     pub value: Bytes,
 }
 
-/// A replicated log per shard, and a small metadata store with compare-and-set and watch.
 /// The number under which [`LogService::describe`] tells of the metadata log: no epoch, owner or lease, positions are its revisions.
 pub const META_LOG: ShardId = ShardId::MAX;
 
+/// A replicated log per shard, and a small metadata store with compare-and-set and watch.
 #[async_trait]
 pub trait LogService: Send + Sync + 'static {
     /// What the log knows about `shard` (or [`META_LOG`]). Linearizable in epoch, owner and tail (answered by the leader).

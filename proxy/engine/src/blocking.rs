@@ -88,6 +88,26 @@ impl Call<'_> {
     }
 }
 
+/// A command of the form `name key [key ...] timeout`: `pop` answers from the first key that has something and says whether
+/// it has; when none does, the client waits for a value of this kind.
+pub(crate) fn pop_or_wait(
+    call: &mut Call<'_>,
+    kind: WaitKind,
+    mut pop: impl FnMut(&mut Call<'_>, usize) -> Result<bool, Fail>,
+) -> Result<(), Fail> {
+    let last = call.args.len() - 1;
+    let timeout_ms = timeout_at(call, last)?;
+    for index in 1..last {
+        if !call.passes_over(index) && pop(call, index)? {
+            return Ok(());
+        }
+    }
+    if !call.wait(Wait::new(kind, 1..last, timeout_ms)) {
+        call.out.null_array();
+    }
+    Ok(())
+}
+
 /// The timeout in seconds at argument `index`, in milliseconds; `None` means for ever.
 pub(crate) fn timeout_at(call: &Call<'_>, index: usize) -> Result<Option<u64>, Fail> {
     const NO_FLOAT: Fail = Fail::text("ERR timeout is not a float or out of range");

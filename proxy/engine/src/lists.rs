@@ -5,7 +5,7 @@ use std::ops::Range;
 use proxy_store::types::End;
 use proxy_store::{Elem, List};
 
-use crate::blocking::{Wait, WaitKind, timeout_at};
+use crate::blocking::{Wait, WaitKind, pop_or_wait, timeout_at};
 use crate::call::Call;
 use crate::elements::{index_range, int_at_least, pop_count};
 use crate::errors::Fail;
@@ -365,34 +365,24 @@ fn move_element(call: &mut Call<'_>, from: End, to: End) -> Result<bool, Fail> {
 
 /// BLPOP key [key ...] timeout
 pub(crate) fn blpop(call: &mut Call<'_>) -> Result<(), Fail> {
-    pop_or_wait(call, End::Left)
+    pop_or_wait(call, WaitKind::List, |call, index| pop_named(call, index, End::Left))
 }
 
 /// BRPOP key [key ...] timeout
 pub(crate) fn brpop(call: &mut Call<'_>) -> Result<(), Fail> {
-    pop_or_wait(call, End::Right)
+    pop_or_wait(call, WaitKind::List, |call, index| pop_named(call, index, End::Right))
 }
 
-fn pop_or_wait(call: &mut Call<'_>, end: End) -> Result<(), Fail> {
-    let last = call.args.len() - 1;
-    let timeout_ms = timeout_at(call, last)?;
-    for index in 1..last {
-        if call.passes_over(index) {
-            continue;
-        }
-        let key = call.key(index);
-        let Some((list, entry)) = call.find_list(key)? else { continue };
-        let handle = call.handle(&entry);
-        call.out.array(2);
-        call.out.bulk(key.bytes);
-        elements_from(call, list, end, 1);
-        call.fx.list_pop(key, handle, end, 1);
-        return Ok(());
-    }
-    if !call.wait(Wait::new(WaitKind::List, 1..last, timeout_ms)) {
-        call.out.null_array();
-    }
-    Ok(())
+/// Answers key and element; false when the list at argument `index` isn't there.
+fn pop_named(call: &mut Call<'_>, index: usize, end: End) -> Result<bool, Fail> {
+    let key = call.key(index);
+    let Some((list, entry)) = call.find_list(key)? else { return Ok(false) };
+    let handle = call.handle(&entry);
+    call.out.array(2);
+    call.out.bulk(key.bytes);
+    elements_from(call, list, end, 1);
+    call.fx.list_pop(key, handle, end, 1);
+    Ok(true)
 }
 
 /// LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]

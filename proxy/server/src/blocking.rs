@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use logsvc_api::ShardId;
-use proxy_commands::{Flags, Row};
+use proxy_commands::Row;
 use proxy_resp::Args;
-use proxy_shard::{Answer as Late, Blocker, Shard, Unserved};
+use proxy_shard::{Answer as Late, Blocker, Shard};
 use tokio::sync::Notify;
 
 use crate::committer;
 use crate::conn::{Batch, Conn};
-use crate::dispatch::{Flow, LOADING};
+use crate::dispatch::{self, Flow};
 use crate::peers::{Address, Answer, Unit, Work};
 use crate::session::Session;
 use crate::worker::{Local, Waiter, Worker};
@@ -50,15 +50,8 @@ pub(crate) fn run(
         return Flow::Block;
     };
     let mut shard = local.shard.borrow_mut();
-    let (now, now_ms) = worker.now();
-    shard.set_clock(now, now_ms);
-    match shard.admit(row.flags.has(Flags::WRITE)) {
-        Ok(()) => {}
-        Err(Unserved::Full) => return Flow::Park(id),
-        Err(Unserved::Loading) => {
-            batch.reply.error(LOADING);
-            return Flow::Next;
-        }
+    if let Err(flow) = dispatch::admit(worker, &mut shard, row, batch) {
+        return flow;
     }
     let start = batch.reply.len();
     match shard.run_or_wait(&Blocker { client, slip }, row, args, (session.db, slot), &mut batch.reply) {

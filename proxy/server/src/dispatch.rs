@@ -7,7 +7,7 @@ use logsvc_api::ShardId;
 use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, Reply};
-use proxy_shard::{Blocker, Room, Unserved};
+use proxy_shard::{Blocker, Room, Shard, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
@@ -191,6 +191,20 @@ fn sort_leaves(worker: &Worker, row: &Row, args: Args<'_>, shard: Option<ShardId
             .any(|tag| tag.is_none_or(|tag| Some(shared.shard_of(slot_of(tag))) != shard))
 }
 
+/// Whether a shard that lives here may run a command now, by the clock as last read; else what the connection does.
+#[inline]
+pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row, batch: &mut Batch) -> Result<(), Flow> {
+    let (now, now_ms) = worker.now();
+    shard.set_clock(now, now_ms);
+    shard.admit(row.flags.has(Flags::WRITE)).map_err(|unserved| match unserved {
+        Unserved::Full => Flow::Park(shard.id()),
+        Unserved::Loading => {
+            batch.reply.error(LOADING);
+            Flow::Next
+        }
+    })
+}
+
 /// Runs a command on one shard, here or elsewhere.
 #[inline]
 pub(crate) fn on_shard(
@@ -216,15 +230,8 @@ pub(crate) fn on_shard(
         return Flow::Next;
     };
     let mut shard = local.shard.borrow_mut();
-    let (now, now_ms) = worker.now();
-    shard.set_clock(now, now_ms);
-    match shard.admit(row.flags.has(Flags::WRITE)) {
-        Ok(()) => {}
-        Err(Unserved::Full) => return Flow::Park(id),
-        Err(Unserved::Loading) => {
-            batch.reply.error(LOADING);
-            return Flow::Next;
-        }
+    if let Err(flow) = admit(worker, &mut shard, row, batch) {
+        return flow;
     }
     let start = batch.reply.len();
     let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
@@ -349,7 +356,7 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
 }
 
 /// A whole transaction as one unit.
-fn run_parts(shard: &mut proxy_shard::Shard, parts: &[Part], reply: &mut Reply) -> u64 {
+fn run_parts(shard: &mut Shard, parts: &[Part], reply: &mut Reply) -> u64 {
     reply.array(parts.len());
     shard.begin();
     let mut gate = 0;

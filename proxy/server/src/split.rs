@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use logsvc_api::ShardId;
-use proxy_commands::{Flags, Merge, Row};
+use proxy_commands::{Merge, Row};
 use proxy_resp::{Args, OwnedArgs, Reply};
-use proxy_shard::Unserved;
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
-use crate::dispatch::{self, CROSSSLOT, Flow, LOADING};
+use crate::dispatch::{self, CROSSSLOT, Flow};
 use crate::merge::{Join, SCAN_SLOT_BITS};
 use crate::peers::{Address, Unit, Work};
 use crate::session::Session;
@@ -121,15 +120,8 @@ fn spread(
     for piece in &pieces {
         let Some(local) = worker.local(piece.shard) else { continue };
         let mut shard = local.shard.borrow_mut();
-        let (now, now_ms) = worker.now();
-        shard.set_clock(now, now_ms);
-        match shard.admit(row.flags.has(Flags::WRITE)) {
-            Ok(()) => {}
-            Err(Unserved::Full) => return Flow::Park(piece.shard),
-            Err(Unserved::Loading) => {
-                batch.reply.error(LOADING);
-                return Flow::Next;
-            }
+        if let Err(flow) = dispatch::admit(worker, &mut shard, row, batch) {
+            return flow;
         }
     }
     let proto = batch.reply.proto();

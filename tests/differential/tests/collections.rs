@@ -15,15 +15,11 @@ use rand::{Rng, SeedableRng};
 use tests_differential::agreement::compare;
 use tests_differential::families::collections::Collections;
 use tests_differential::frame::Frame;
-use tests_differential::target::{Engine, Server, Target};
-use tests_harness::Oracle;
+use tests_differential::seeded::{commands, differential, seed};
+use tests_differential::target::Target;
 
 /// Requests between two looks at all data.
 const STRETCH: usize = 500;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// The same line to both, whose answers must be the same bytes.
 fn same(expected: &mut dyn Target, tested: &mut dyn Target, line: &str) -> Frame {
@@ -69,36 +65,19 @@ fn run(expected: &mut dyn Target, tested: &mut dyn Target, seed: u64, count: usi
     shown
 }
 
-fn differential(seed: u64, protocol: u8) {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
-        return;
-    }
-    let oracle = Oracle::start(&["--hz", "500"]);
-    let mut expected = Server::connect(oracle.port, protocol).unwrap();
-    let count = setting("FASTKEEP_COMMANDS").unwrap_or(30_000) as usize;
-    let shown = match setting("FASTKEEP_PORT") {
-        Some(port) => {
-            let mut server = Server::connect(port as u16, protocol).unwrap();
-            server.line("FLUSHALL").unwrap();
-            run(&mut expected, &mut server, seed, count)
-        }
-        None => {
-            let mut engine = Engine::new(protocol);
-            let shown = run(&mut expected, &mut engine, seed, count);
-            engine.db.check();
-            shown
-        }
-    };
-    assert!(shown.is_empty(), "seed {seed}: {} differences\n{}", shown.len(), shown.join("\n"));
+fn compared(usual_seed: u64, protocol: u8) {
+    let seed = seed(usual_seed);
+    differential(seed, protocol, &["--hz", "500"], |expected, tested| {
+        run(expected, tested, seed, commands())
+    });
 }
 
 #[test]
 fn replies_and_data_agree_in_resp2() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(1), 2);
+    compared(1, 2);
 }
 
 #[test]
 fn replies_and_data_agree_in_resp3() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(2), 3);
+    compared(2, 3);
 }

@@ -5,10 +5,10 @@
 #![allow(clippy::unwrap_used)]
 
 use tests_differential::rounds::{Plan, Report, started};
+use tests_harness::Oracle;
 
 fn compare(plan: Plan) -> Option<Report> {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
+    if !Oracle::is_installed() {
         return None;
     }
     Some(started(plan))

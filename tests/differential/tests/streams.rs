@@ -10,15 +10,12 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tests_differential::agreement::{agree, compare};
 use tests_differential::families::streams::Streams;
+use tests_differential::seeded::{commands, seed};
 use tests_differential::target::{Engine, Server, Target};
 use tests_harness::Oracle;
 
 /// Requests between two looks at all data.
 const STRETCH: usize = 250;
-
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 fn compare_data(expected: &mut dyn Target, tested: &mut dyn Target, shown: &mut Vec<String>) {
     let keys = Streams::all_keys().map(|key| format!("XINFO STREAM {key} FULL COUNT 0"));
@@ -33,14 +30,13 @@ fn compare_data(expected: &mut dyn Target, tested: &mut dyn Target, shown: &mut 
 }
 
 fn differential(seed: u64, protocol: u8) {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
+    if !Oracle::is_installed() {
         return;
     }
     let oracle = Oracle::start(&[]);
     let mut expected = Server::connect(oracle.port, protocol).unwrap();
     let mut engine = Engine::new(protocol);
-    let count = setting("FASTKEEP_COMMANDS").unwrap_or(30_000) as usize;
+    let count = commands();
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut shown = Vec::new();
     for stretch in 0..count.div_ceil(STRETCH) {
@@ -67,20 +63,19 @@ fn differential(seed: u64, protocol: u8) {
 
 #[test]
 fn replies_and_data_agree_in_resp2() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(1), 2);
+    differential(seed(1), 2);
 }
 
 #[test]
 fn replies_and_data_agree_in_resp3() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(2), 3);
+    differential(seed(2), 3);
 }
 
 /// Exact trimming by id, in the middle of nodes; node borders; ids at the end of their range; keys of many kinds
 /// in one XREADGROUP; COPY and RENAME of groups; arguments that COMMAND GETKEYS has to find its way through.
 #[test]
 fn chosen_lines_agree() {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
+    if !Oracle::is_installed() {
         return;
     }
     let oracle = Oracle::start(&[]);

@@ -47,8 +47,7 @@ fn all() -> impl Iterator<Item = &'static Row> {
 }
 
 fn oracle() -> Option<(Oracle, Server)> {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
+    if !Oracle::is_installed() {
         return None;
     }
     let oracle = Oracle::start(&[]);

@@ -12,48 +12,28 @@ use rand::rngs::SmallRng;
 use tests_differential::agreement::compare;
 use tests_differential::families::values::Values;
 use tests_differential::frame::Frame;
+use tests_differential::seeded::{commands, differential, seed};
 use tests_differential::target::{Engine, Server, Target};
 use tests_harness::Oracle;
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn differential(seed: u64, protocol: u8) {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
-        return;
-    }
-    let oracle = Oracle::start(&[]);
-    let mut expected = Server::connect(oracle.port, protocol).unwrap();
-    let mut rng = SmallRng::seed_from_u64(seed);
-    let next = || Values { rng: &mut rng }.command();
-    let count = setting("FASTKEEP_COMMANDS").unwrap_or(30_000) as usize;
-    let differences = match setting("FASTKEEP_PORT") {
-        Some(port) => {
-            let mut server = Server::connect(port as u16, protocol).unwrap();
-            server.line("FLUSHALL").unwrap();
-            compare(&mut expected, &mut server, next, count, 40).unwrap()
-        }
-        None => {
-            let mut engine = Engine::new(protocol);
-            let differences = compare(&mut expected, &mut engine, next, count, 40).unwrap();
-            engine.db.check();
-            differences
-        }
-    };
-    let shown: Vec<String> = differences.iter().map(|difference| format!("{difference:?}")).collect();
-    assert!(shown.is_empty(), "seed {seed}: {} differences\n{}", shown.len(), shown.join("\n"));
+fn compared(usual_seed: u64, protocol: u8) {
+    let seed = seed(usual_seed);
+    differential(seed, protocol, &[], |expected, tested| {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let next = || Values { rng: &mut rng }.command();
+        let differences = compare(expected, tested, next, commands(), 40).unwrap();
+        differences.iter().map(|difference| format!("{difference:?}")).collect()
+    });
 }
 
 #[test]
 fn replies_agree_in_resp2() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(1), 2);
+    compared(1, 2);
 }
 
 #[test]
 fn replies_agree_in_resp3() {
-    differential(setting("FASTKEEP_SEED").unwrap_or(2), 3);
+    compared(2, 3);
 }
 
 fn dumped(target: &mut dyn Target, key: &str) -> Vec<u8> {
@@ -70,8 +50,7 @@ fn restored(target: &mut dyn Target, key: &str, payload: &[u8]) {
 
 #[test]
 fn what_one_dumps_the_other_restores() {
-    if std::process::Command::new("redis-server").arg("--version").output().is_err() {
-        eprintln!("skipped: redis-server is not installed");
+    if !Oracle::is_installed() {
         return;
     }
     let oracle = Oracle::start(&[]);

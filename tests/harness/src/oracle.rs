@@ -16,6 +16,15 @@ pub struct Oracle {
 }
 
 impl Oracle {
+    /// Whether redis-server can be started here; if not, says that a test is skipped.
+    pub fn is_installed() -> bool {
+        let installed = Command::new("redis-server").arg("--version").output().is_ok();
+        if !installed {
+            eprintln!("skipped: redis-server is not installed");
+        }
+        installed
+    }
+
     /// Starts one without persistence, DEBUG allowed, with further arguments such as `["--dbfilename", "x"]`.
     pub fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! The spare follower: of three replicas on one machine two make the quorum, and the third takes its frames in bundles, a
-//! millisecond late. That saves a third of the syncs on a disk that all share.
+//! few milliseconds late. That saves a third of the syncs on a disk that all share.
 //!
 //! Held back are only frames to one follower and of groups that are led here. When nothing is committed while frames are held,
 //! the quorum needs the third: nothing is held for a while then.

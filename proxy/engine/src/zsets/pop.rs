@@ -5,7 +5,7 @@ use std::ops::Range;
 use proxy_store::{Handle, Key, ZSet};
 
 use super::members_header;
-use crate::blocking::{Wait, WaitKind, timeout_at};
+use crate::blocking::{Wait, WaitKind, pop_or_wait, timeout_at};
 use crate::call::Call;
 use crate::elements::{int_at_least, is_resp3, pop_count};
 use crate::errors::Fail;
@@ -101,34 +101,23 @@ pub(crate) fn bzmpop(call: &mut Call<'_>) -> Result<(), Fail> {
 
 /// BZPOPMIN key [key ...] timeout
 pub(crate) fn bzpopmin(call: &mut Call<'_>) -> Result<(), Fail> {
-    pop_or_wait(call, Side::Min)
+    pop_or_wait(call, WaitKind::ZSet, |call, index| pop_named(call, index, Side::Min))
 }
 
 /// BZPOPMAX key [key ...] timeout
 pub(crate) fn bzpopmax(call: &mut Call<'_>) -> Result<(), Fail> {
-    pop_or_wait(call, Side::Max)
+    pop_or_wait(call, WaitKind::ZSet, |call, index| pop_named(call, index, Side::Max))
 }
 
-fn pop_or_wait(call: &mut Call<'_>, side: Side) -> Result<(), Fail> {
-    let last = call.args.len() - 1;
-    let timeout_ms = timeout_at(call, last)?;
-    for index in 1..last {
-        if call.passes_over(index) {
-            continue;
-        }
-        let key = call.key(index);
-        let Some((zset, entry)) = call.find_zset(key)? else { continue };
-        let handle = call.handle(&entry);
-        // Key, member and score in one row, in RESP3, too.
-        call.out.array(3);
-        call.out.bulk(key.bytes);
-        take(call, (key, handle), zset, side, 1, false);
-        return Ok(());
-    }
-    if !call.wait(Wait::new(WaitKind::ZSet, 1..last, timeout_ms)) {
-        call.out.null_array();
-    }
-    Ok(())
+/// Answers key, member and score, in one row in RESP3, too; false when the sorted set at argument `index` isn't there.
+fn pop_named(call: &mut Call<'_>, index: usize, side: Side) -> Result<bool, Fail> {
+    let key = call.key(index);
+    let Some((zset, entry)) = call.find_zset(key)? else { return Ok(false) };
+    let handle = call.handle(&entry);
+    call.out.array(3);
+    call.out.bulk(key.bytes);
+    take(call, (key, handle), zset, side, 1, false);
+    Ok(true)
 }
 
 /// The keys, the end and the count of ZMPOP, from the argument `numkeys` on.

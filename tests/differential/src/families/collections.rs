@@ -5,6 +5,8 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
+use super::Draw;
+
 /// A request: the command's name and its arguments.
 pub type Command = Vec<Vec<u8>>;
 
@@ -148,6 +150,12 @@ pub struct Collections<'r> {
     pub rng: &'r mut SmallRng,
 }
 
+impl Draw for Collections<'_> {
+    fn rng(&mut self) -> &mut SmallRng {
+        self.rng
+    }
+}
+
 impl Collections<'_> {
     /// The next command.
     pub fn command(&mut self) -> Command {
@@ -169,14 +177,6 @@ impl Collections<'_> {
             _ => {}
         }
         command
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
-    }
-
-    fn pick(&mut self, from: &[&str]) -> Vec<u8> {
-        from.choose(self.rng).map(|text| text.as_bytes().to_vec()).unwrap_or_default()
     }
 
     /// A key of a family, sometimes one of another.

@@ -5,6 +5,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
+use super::Draw;
 use super::collections::Command;
 
 const STRING_KEYS: [&str; 8] = ["k:0", "k:1", "k:2", "k:3", "k:4", "k:5", "n:0", "n:1"];
@@ -118,6 +119,12 @@ pub struct Keyed<'r> {
     pub rng: &'r mut SmallRng,
 }
 
+impl Draw for Keyed<'_> {
+    fn rng(&mut self) -> &mut SmallRng {
+        self.rng
+    }
+}
+
 impl Keyed<'_> {
     /// The next command.
     pub fn command(&mut self) -> Command {
@@ -140,14 +147,6 @@ impl Keyed<'_> {
             _ => {}
         }
         command
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
-    }
-
-    fn pick(&mut self, from: &[&str]) -> Vec<u8> {
-        from.choose(self.rng).map(|text| text.as_bytes().to_vec()).unwrap_or_default()
     }
 
     fn key(&mut self) -> Vec<u8> {

@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 
+use super::Draw;
 use super::collections::{Collections, Command};
 use super::keyed::Keyed;
 use super::sessions::{Sessions, words};
@@ -35,6 +36,12 @@ pub struct Mix<'r> {
     pub sharded: bool,
 }
 
+impl Draw for Mix<'_> {
+    fn rng(&mut self) -> &mut SmallRng {
+        self.rng
+    }
+}
+
 impl Mix<'_> {
     /// The next unit.
     pub fn unit(&mut self) -> Vec<Step> {
@@ -54,10 +61,6 @@ impl Mix<'_> {
             }
         }
         unit
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
     }
 
     /// A command over data of any family.

@@ -5,6 +5,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
+use super::Draw;
 use super::collections::Command;
 
 /// Of these the first two get many entries.
@@ -62,6 +63,12 @@ pub struct Streams<'r> {
     pub rng: &'r mut SmallRng,
 }
 
+impl Draw for Streams<'_> {
+    fn rng(&mut self) -> &mut SmallRng {
+        self.rng
+    }
+}
+
 impl Streams<'_> {
     /// The next command.
     pub fn command(&mut self) -> Command {
@@ -92,14 +99,6 @@ impl Streams<'_> {
             _ => {}
         }
         command
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
-    }
-
-    fn pick(&mut self, from: &[&str]) -> Vec<u8> {
-        from.choose(self.rng).map(|text| text.as_bytes().to_vec()).unwrap_or_default()
     }
 
     fn key(&mut self) -> Vec<u8> {

@@ -6,6 +6,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use snapshot_rdb::crc64::crc64;
 
+use super::Draw;
 use super::collections::Command;
 
 const BIT_KEYS: [&str; 4] = ["b:0", "b:1", "b:2", "b:3"];
@@ -55,6 +56,12 @@ pub struct Values<'r> {
     pub rng: &'r mut SmallRng,
 }
 
+impl Draw for Values<'_> {
+    fn rng(&mut self) -> &mut SmallRng {
+        self.rng
+    }
+}
+
 impl Values<'_> {
     /// Keys that the commands work on.
     pub fn all_keys() -> impl Iterator<Item = &'static str> {
@@ -80,14 +87,6 @@ impl Values<'_> {
             _ => {}
         }
         command
-    }
-
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.random_range(0..100) < percent
-    }
-
-    fn pick(&mut self, from: &[&str]) -> Vec<u8> {
-        from.choose(self.rng).map(|text| text.as_bytes().to_vec()).unwrap_or_default()
     }
 
     fn key(&mut self, from: &[&str]) -> Vec<u8> {
