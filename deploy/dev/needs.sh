@@ -8,7 +8,8 @@ purpose="${1:?usage: needs.sh run|test}"
 cache="${FASTKEEP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastkeep}"
 
 have() { command -v "$1" >/dev/null 2>&1; }
-have_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null; }
+# What bindgen looks for; libclang-cpp is another library.
+have_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null || compgen -G '/usr/lib/*/libclang[.-][0-9s]*' >/dev/null; }
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 have cargo || { echo "needs: Rust is not installed (cargo not found); see https://rustup.rs" >&2; exit 1; }

@@ -1,11 +1,13 @@
 //! fastkeep processes of a test: started, waited for, killed, started again on the same folder.
 
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::Client;
@@ -23,10 +25,28 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Ports that were free a moment ago.
+/// Ports that are free and stay so until a test's own process listens on them. They lie below those that the
+/// system picks for connections, which would otherwise take one between this call and the listening; the first is
+/// drawn at random, so that test processes side by side don't meet.
 pub fn free_ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+    const RANGE: std::ops::Range<u16> = 12_000..32_000;
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let drawn = RandomState::new().build_hasher().finish();
+        AtomicU32::new(drawn as u32 % RANGE.len() as u32)
+    });
+    let mut ports = Vec::with_capacity(count);
+    for _ in RANGE {
+        if ports.len() == count {
+            break;
+        }
+        let port = RANGE.start + (next.fetch_add(1, Ordering::Relaxed) % RANGE.len() as u32) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            ports.push(port);
+        }
+    }
+    assert_eq!(ports.len(), count, "no free ports in {RANGE:?}");
+    ports
 }
 
 /// A command line of fastkeep, ready to be started (again).
