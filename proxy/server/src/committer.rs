@@ -10,7 +10,7 @@ use logsvc_api::ShardId;
 
 use crate::peers::{Answer, Message, Unit};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{blocking, dispatch};
+use crate::{blocking, dispatch, push};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -44,6 +44,7 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
         local.shard.borrow_mut().flush();
         unpark(worker, id, local);
     }
+    push::send(worker);
     send(worker);
 }
 

@@ -323,6 +323,12 @@ impl Conn {
         }
     }
 
+    /// Queues bytes that no command of this connection asked for.
+    pub(crate) fn push(&self, worker: &Worker, bytes: &[u8]) {
+        self.out.borrow_mut().push(bytes);
+        self.release(worker);
+    }
+
     /// Keeps a place for an answer of `parts` parts that are joined by `merge`; parts known already come
     /// along. Hands the batch so far on first, so that order holds.
     pub(crate) fn expect(self: &Rc<Self>, worker: &Worker, batch: &mut Batch, merging: Merging) -> Ticket {

@@ -15,7 +15,7 @@ use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
 use crate::worker::{Waiter, Worker};
-use crate::{blocking, split, transaction};
+use crate::{blocking, guard, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -53,7 +53,14 @@ pub(crate) fn execute(
     let start = batch.reply.len();
     let flow = match proxy_engine::resolve(args) {
         Ok(row) => {
-            let flow = resolved(worker, conn, session, row, args, batch);
+            let guards = session.guards.with(worker.guards.get());
+            let flow = if guards.any()
+                && let Err(flow) = guard::check(worker, conn, session, row, args, batch, guards)
+            {
+                flow
+            } else {
+                resolved(worker, conn, session, row, args, batch)
+            };
             if matches!(flow, Flow::Park(_)) {
                 return flow;
             }

@@ -18,7 +18,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::blocking::{self, Alarm};
 use crate::committer;
 use crate::conn::{self, Conn};
+use crate::guard::Guards;
 use crate::peers::{Address, Answer, Message, Unit};
+use crate::push::{self, Push};
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
 
@@ -64,6 +66,9 @@ pub(crate) struct Worker {
     /// By worker: what this turn has for it.
     pub(crate) outbox: RefCell<Vec<Vec<Unit>>>,
     pub(crate) answers: RefCell<Vec<Vec<Answer>>>,
+    pub(crate) pushes: RefCell<Vec<Vec<Push>>>,
+    /// Checks that concern every client here.
+    pub(crate) guards: Cell<Guards>,
     pub(crate) committer: RefCell<Option<Waker>>,
     pub(crate) kicked: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
@@ -103,6 +108,8 @@ impl Worker {
             scratch: RefCell::new(None),
             outbox: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
             answers: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
+            pushes: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
+            guards: Cell::new(Guards::NONE),
             committer: RefCell::new(None),
             kicked: Cell::new(false),
             stopping: Cell::new(false),
@@ -317,6 +324,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
         match message {
             Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
             Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
+            Message::Push(pushes) => push::receive(&worker, pushes),
             Message::Kill { token, client } => {
                 if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
                     conn.kill();

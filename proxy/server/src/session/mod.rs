@@ -17,6 +17,7 @@ use proxy_shard::WatchId;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
+use crate::guard::Guards;
 use crate::peers::{Unit, Work};
 use crate::transaction::{self, Multi};
 use crate::worker::Worker;
@@ -42,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) watched: Vec<ShardId>,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) last_command: &'static str,
+    /// Checks that concern this client.
+    pub(crate) guards: Guards,
     id: u64,
 }
 
@@ -54,6 +57,7 @@ impl Session {
             watched: Vec::new(),
             reply_mode: ReplyMode::On,
             last_command: "NULL",
+            guards: Guards::NONE,
             id,
         }
     }
