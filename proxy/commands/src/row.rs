@@ -84,6 +84,7 @@ pub enum Group {
     Stream,
     Connection,
     Transactions,
+    Pubsub,
     Server,
 }
 
@@ -103,6 +104,7 @@ impl Group {
             Group::Stream => "stream",
             Group::Connection => "connection",
             Group::Transactions => "transactions",
+            Group::Pubsub => "pubsub",
             Group::Server => "server",
         }
     }
@@ -122,7 +124,8 @@ impl Group {
             Group::Stream => Categories::STREAM,
             Group::Connection => Categories::CONNECTION,
             Group::Transactions => Categories::TRANSACTION,
-            Group::Server => Categories(0),
+            // Its category follows from the flag.
+            Group::Pubsub | Group::Server => Categories(0),
         }
     }
 }

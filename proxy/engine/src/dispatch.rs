@@ -301,6 +301,21 @@ pub fn handler(id: Id) -> Run {
         | Id::Discard
         | Id::Watch
         | Id::Unwatch
+        | Id::Subscribe
+        | Id::Unsubscribe
+        | Id::PSubscribe
+        | Id::PUnsubscribe
+        | Id::Publish
+        | Id::SSubscribe
+        | Id::SUnsubscribe
+        | Id::SPublish
+        | Id::Pubsub
+        | Id::PubsubChannels
+        | Id::PubsubHelp
+        | Id::PubsubNumpat
+        | Id::PubsubNumsub
+        | Id::PubsubShardchannels
+        | Id::PubsubShardnumsub
         | Id::Command
         | Id::CommandCount
         | Id::CommandDocs

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxy_shard::Slip;
@@ -32,14 +32,32 @@ pub(crate) struct ClientInfo {
     pub(crate) name: Mutex<Vec<u8>>,
     pub(crate) no_evict: AtomicBool,
     pub(crate) killed: AtomicBool,
+    /// Subscriptions to channels, patterns and shard channels.
+    pub(crate) channels: AtomicU32,
+    pub(crate) patterns: AtomicU32,
+    pub(crate) shard_channels: AtomicU32,
     /// Where it waits, while it waits for a key.
     pub(crate) slip: Arc<Slip>,
 }
 
 impl ClientInfo {
+    /// Subscriptions to channels, patterns and shard channels.
+    pub(crate) fn subscriptions(&self) -> (u32, u32, u32) {
+        (self.channels.load(Relaxed), self.patterns.load(Relaxed), self.shard_channels.load(Relaxed))
+    }
+
+    /// Whether it listens to anything.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscriptions() != (0, 0, 0)
+    }
+
     /// The client's line of CLIENT LIST, without its line end, with Redis's field names.
     pub(crate) fn line(&self, now_ms: i64) -> String {
         let mut flags = String::new();
+        let (channels, patterns, shard_channels) = self.subscriptions();
+        if self.is_subscriber() {
+            flags.push('P');
+        }
         let multi = self.multi.load(Relaxed);
         if multi >= 0 {
             flags.push('x');
@@ -61,7 +79,8 @@ impl ClientInfo {
         let mut line = String::with_capacity(320);
         let _ = write!(
             line,
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
+             ssub={shard_channels} \
              multi={multi} qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={output} \
              tot-mem={} events=r cmd={} user=default redir=-1 resp={}",
             self.id,

@@ -6,11 +6,13 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use logsvc_api::ShardId;
+use logsvc_api::{Position, ShardId};
+use proxy_shard::Notice;
 
 use crate::peers::{Answer, Message, Unit};
+use crate::pubsub::{Kind, publish};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{blocking, dispatch, push};
+use crate::{blocking, dispatch};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -44,18 +46,32 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
         local.shard.borrow_mut().flush();
         unpark(worker, id, local);
     }
-    push::send(worker);
     send(worker);
 }
 
-/// Sends what waited for positions that are durable now.
-fn release(worker: &Worker, local: &Local) {
+/// Sends what waited for positions that are durable now: replies, and what is to be told to others, by position. What a
+/// unit has others be told leaves before its own reply does.
+pub(crate) fn release(worker: &Worker, local: &Local) {
     let durable = local.shard.borrow().durable();
+    loop {
+        let next = local.shard.borrow().next_notice().filter(|next| *next <= durable);
+        let until = next.map_or(durable, |next| next.saturating_sub(1));
+        local.released.set(until.max(local.released.get()));
+        release_until(worker, local, until);
+        let Some(next) = next else { return };
+        let notices = local.shard.borrow_mut().take_notices(next);
+        for notice in notices {
+            tell(worker, &notice);
+        }
+    }
+}
+
+fn release_until(worker: &Worker, local: &Local, until: Position) {
     loop {
         let waiter = {
             let mut waiting = local.waiting.borrow_mut();
             match waiting.front() {
-                Some((position, _)) if *position <= durable => waiting.pop_front(),
+                Some((position, _)) if *position <= until => waiting.pop_front(),
                 _ => None,
             }
         };
@@ -65,6 +81,16 @@ fn release(worker: &Worker, local: &Local) {
                 answer(worker, peer, Answer { to, bytes: Some(bytes), close: false });
             }
             None => return,
+        }
+    }
+}
+
+/// Tells whom it concerns what has happened.
+fn tell(worker: &Worker, notice: &Notice) {
+    match notice {
+        Notice::Published { sharded, channel, payload } => {
+            let kind = if *sharded { Kind::Shard } else { Kind::Channel };
+            publish(&worker.shared, kind, channel, payload);
         }
     }
 }

@@ -9,6 +9,8 @@ use parking_lot::Mutex;
 use proxy_shard::{MemoryConfig, Restorer, ShardConfig};
 use proxy_store::Limits;
 
+use crate::output_limits::OutputLimits;
+
 /// Everything that [`crate::start`] needs.
 pub struct ProxyConfig {
     /// Address to listen on.
@@ -140,7 +142,8 @@ pub(crate) struct Params {
     pub(crate) limits: Mutex<Limits>,
     /// Of all shards together.
     pub(crate) memory: Mutex<MemoryConfig>,
-    /// Grows when `limits`, `memory` or `bulk_max_bytes` changes.
+    pub(crate) output_limits: Mutex<OutputLimits>,
+    /// Grows when `limits`, `memory`, `output_limits` or `bulk_max_bytes` changes.
     pub(crate) revision: AtomicU64,
 }
 
@@ -154,6 +157,7 @@ impl Params {
             keepalive_s: AtomicU64::new(config.keepalive_s),
             limits: Mutex::new(config.shard.limits.clone()),
             memory: Mutex::new(config.shard.memory.clone()),
+            output_limits: Mutex::default(),
             revision: AtomicU64::new(0),
         }
     }

@@ -25,7 +25,9 @@ use crate::clients::ClientInfo;
 use crate::dispatch::{self, Flow};
 use crate::merge::Join;
 use crate::out_queue::{OutQueue, Released, Ticket};
+use crate::output_limits::Excess;
 use crate::peers::Address;
+use crate::pubsub::Publication;
 use crate::session::{ReplyMode, Session};
 use crate::worker::{Waiter, Worker, unix_ms};
 
@@ -59,6 +61,12 @@ pub(crate) struct Conn {
     waits: Cell<Option<Waits>>,
     /// Answers that are being put together from several shards.
     merging: RefCell<Vec<Merging>>,
+    /// Has messages that are not sent yet, and is about to be told.
+    pushed: Cell<bool>,
+    /// Since when more is unsent than may be for long, unix ms; 0 when it isn't.
+    excess_since: Cell<i64>,
+    /// The client is gone; what it has published is still to leave.
+    gone: Cell<bool>,
     /// Since when the client takes no byte, unix ms; 0 when it does.
     stalled_since: Cell<i64>,
 }
@@ -97,11 +105,13 @@ pub(crate) struct Batch {
     /// Where the first reply that must wait begins.
     gated_from: usize,
     gates: SmallVec<[(ShardId, Position); 2]>,
+    /// An EXEC is running: its reply is one, and not to be parted.
+    pub(crate) in_unit: bool,
 }
 
 impl Batch {
     pub(crate) fn new(reply: Reply) -> Self {
-        Self { reply, gated_from: usize::MAX, gates: SmallVec::new() }
+        Self { reply, gated_from: usize::MAX, gates: SmallVec::new(), in_unit: false }
     }
 
     /// The reply that begins at `start` waits for a position.
@@ -115,6 +125,11 @@ impl Batch {
             Some((_, at)) => *at = (*at).max(position),
             None => self.gates.push((shard, position)),
         }
+    }
+
+    /// Whether none of these replies must wait.
+    pub(crate) fn is_free(&self) -> bool {
+        self.gates.is_empty()
     }
 
     fn clear(&mut self) {
@@ -160,6 +175,9 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         name: Mutex::new(Vec::new()),
         no_evict: false.into(),
         killed: false.into(),
+        channels: 0.into(),
+        patterns: 0.into(),
+        shard_channels: 0.into(),
         slip: Arc::default(),
     });
     let limits =
@@ -181,6 +199,9 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         parked: Cell::new(false),
         waits: Cell::new(None),
         merging: RefCell::default(),
+        pushed: Cell::new(false),
+        excess_since: Cell::new(0),
+        gone: Cell::new(false),
         stalled_since: Cell::new(0),
     });
     let token = worker.conns.borrow_mut().insert(Rc::clone(&conn));
@@ -193,9 +214,10 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         if let Some(waits) = conn.waits.take() {
             blocking::forget(&worker, waits.shard, conn.info.id);
         }
-        conn.input.borrow_mut().session.end(&worker);
-        worker.conns.borrow_mut().try_remove(token);
+        conn.input.borrow_mut().session.end(&worker, &conn);
         worker.shared.clients.remove(conn.info.id);
+        conn.gone.set(true);
+        conn.leave(&worker);
     });
 }
 
@@ -310,7 +332,13 @@ impl Conn {
 
     /// Sends what has become free to leave: called by the committer, outside of this connection's task.
     pub(crate) fn release(&self, worker: &Worker) {
-        let released = self.out.borrow_mut().release(|shard, at| worker.is_open(shard, at));
+        let publish = |publication: &Publication| {
+            publication.send(&worker.shared);
+        };
+        let released = self.out.borrow_mut().release(|shard, at| worker.is_open(shard, at), publish);
+        if self.gone.get() {
+            return self.leave(worker);
+        }
         if released == Released::Uncertain {
             self.out.borrow_mut().end_with(UNCERTAIN);
             self.closing.set(true);
@@ -323,10 +351,75 @@ impl Conn {
         }
     }
 
-    /// Queues bytes that no command of this connection asked for.
-    pub(crate) fn push(&self, worker: &Worker, bytes: &[u8]) {
-        self.out.borrow_mut().push(bytes);
-        self.release(worker);
+    /// Queues a message that no command of this connection asked for. It stands behind everything that the connection
+    /// has been answered, even if that waits for the log: who reads a value and is then told that it has changed must
+    /// get the two in this order. `first` replaces its first byte. True when [`Conn::pushed`] is to be called.
+    pub(crate) fn push(&self, worker: &Worker, first: u8, bytes: &[u8]) -> bool {
+        /// With this much unsent the socket is tried at once, so that only what it does not take counts.
+        const MANY_BYTES: usize = 64 << 10;
+        if self.killed.get() || self.gone.get() {
+            return false;
+        }
+        let waits = self.waits.get().map(|waits| waits.ticket);
+        self.out.borrow_mut().push_message(first, bytes, waits);
+        if self.out.borrow().bytes() > MANY_BYTES {
+            self.send_now(worker);
+        }
+        !self.pushed.replace(true)
+    }
+
+    /// Sends what [`Conn::push`] has queued.
+    pub(crate) fn pushed(&self, worker: &Worker) {
+        self.pushed.set(false);
+        self.send_now(worker);
+        self.info.output_bytes.store(self.out.borrow().bytes() as u64, Relaxed);
+        if !self.out.borrow().nothing_ready() {
+            self.wake();
+        }
+    }
+
+    fn send_now(&self, worker: &Worker) {
+        if self.try_write(worker).is_err() {
+            self.kill();
+        }
+        self.check_output(worker);
+    }
+
+    /// Disconnects a client that leaves more unread than its class may.
+    pub(crate) fn check_output(&self, worker: &Worker) {
+        let bytes = self.out.borrow().bytes() as u64;
+        let limits = worker.output_limits.get();
+        let (class, limit) =
+            if self.info.is_subscriber() { ("pubsub", limits.pubsub) } else { ("normal", limits.normal) };
+        let now_ms = worker.now().1;
+        let since = self.excess_since.get();
+        let close = match limit.excess(bytes) {
+            Excess::None => {
+                self.excess_since.set(0);
+                false
+            }
+            Excess::Soft if since == 0 => {
+                self.excess_since.set(now_ms);
+                false
+            }
+            Excess::Soft => now_ms - since > limit.seconds as i64 * 1000,
+            Excess::Hard => true,
+        };
+        if close && !self.killed.get() {
+            tracing::warn!(
+                client = self.info.id,
+                bytes,
+                "closed: it does not read, and exceeds the output buffer limits of class {class}"
+            );
+            self.kill();
+        }
+    }
+
+    /// Takes a connection whose client is gone out of the worker's table, once all it has published has left.
+    fn leave(&self, worker: &Worker) {
+        if !self.out.borrow().has_publications() {
+            worker.conns.borrow_mut().try_remove(self.token());
+        }
     }
 
     /// Keeps a place for an answer of `parts` parts that are joined by `merge`; parts known already come
@@ -626,8 +719,11 @@ impl Conn {
         info.last_ms.store(worker.now().1, Relaxed);
         info.db.store(session.db, Relaxed);
         info.query_bytes.store(unread as u64, Relaxed);
-        info.output_bytes.store(self.out.borrow().bytes() as u64, Relaxed);
-        info.resp3.store(session.proto == Protocol::Resp3, Relaxed);
+        let unsent = self.out.borrow().bytes() as u64;
+        info.output_bytes.store(unsent, Relaxed);
+        if unsent > 0 {
+            self.check_output(worker);
+        }
     }
 }
 

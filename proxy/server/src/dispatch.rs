@@ -15,7 +15,7 @@ use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
 use crate::worker::{Waiter, Worker};
-use crate::{blocking, guard, split, transaction};
+use crate::{blocking, committer, guard, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -348,10 +348,13 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             }
         }
     };
-    let pending = shard.is_pending();
+    let (pending, tells) = (shard.is_pending(), shard.next_notice().is_some());
     drop(shard);
     if pending {
         worker.kick();
+    }
+    if tells {
+        committer::release(worker, local);
     }
     let Some(to) = unit.reply_to else { return };
     let bytes = reply.take();
@@ -370,6 +373,10 @@ fn run_parts(shard: &mut Shard, parts: &[Part], reply: &mut Reply) -> u64 {
     for part in parts {
         match part {
             Part::Reply(bytes) => reply.raw(bytes),
+            Part::Command { row, args, .. } if transaction::publishes(row.id).is_some() => {
+                let (args, sharded) = (args.as_args(), transaction::publishes(row.id) == Some(true));
+                reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
+            }
             Part::Command { row, args, db } => {
                 let (rests_on, _) = shard.step(row, args.as_args(), *db, None, reply);
                 gate = gate.max(rests_on);

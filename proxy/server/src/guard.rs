@@ -5,12 +5,13 @@
 
 use std::rc::Rc;
 
-use proxy_commands::Row;
+use proxy_commands::{Id, Row};
 use proxy_resp::Args;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::session::Session;
+use crate::transaction;
 use crate::worker::Worker;
 
 /// Which checks are in force.
@@ -19,10 +20,21 @@ pub(crate) struct Guards(u32);
 
 impl Guards {
     pub(crate) const NONE: Self = Self(0);
+    /// The client has subscriptions, and speaks RESP2.
+    pub(crate) const SUBSCRIBER: Self = Self(1);
 
     #[inline]
     pub(crate) const fn any(self) -> bool {
         self.0 != 0
+    }
+
+    #[inline]
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     #[inline]
@@ -34,15 +46,48 @@ impl Guards {
 /// Checks a command by the guards in force, in Redis's order: authentication, a busy script, permissions, a
 /// subscriber's context, a pause. `Err` is what the connection does instead; the reply, if there is one, is written.
 #[cold]
-#[allow(clippy::unnecessary_wraps)]
 pub(crate) fn check(
-    _worker: &Rc<Worker>,
+    worker: &Rc<Worker>,
     _conn: &Rc<Conn>,
-    _session: &mut Session,
-    _row: &'static Row,
+    session: &mut Session,
+    row: &'static Row,
     _args: Args<'_>,
-    _batch: &mut Batch,
-    _guards: Guards,
+    batch: &mut Batch,
+    guards: Guards,
 ) -> Result<(), Flow> {
+    if guards.has(Guards::SUBSCRIBER) && !is_for_subscribers(row.id) {
+        let text = format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            row.name
+        );
+        return Err(refuse(worker, session, row, batch, &text));
+    }
     Ok(())
+}
+
+/// Answers an error instead of running the command; an open MULTI fails with it, or ends if the command is EXEC.
+fn refuse(worker: &Worker, session: &mut Session, row: &'static Row, batch: &mut Batch, why: &str) -> Flow {
+    if row.id == Id::Exec {
+        return transaction::refuse_exec(worker, session, batch, why.as_bytes());
+    }
+    session.reject();
+    batch.reply.error(why);
+    Flow::Next
+}
+
+/// What a subscriber may do in RESP2, in which messages and replies can't be told apart.
+fn is_for_subscribers(id: Id) -> bool {
+    matches!(
+        id,
+        Id::Ping
+            | Id::Subscribe
+            | Id::SSubscribe
+            | Id::SUnsubscribe
+            | Id::Unsubscribe
+            | Id::PSubscribe
+            | Id::PUnsubscribe
+            | Id::Quit
+            | Id::Reset
+    )
 }

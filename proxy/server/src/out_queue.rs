@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use logsvc_api::{Position, ShardId};
 
+use crate::pubsub::Publication;
+
 /// Number of an awaited answer within its connection.
 pub(crate) type Ticket = u64;
 
@@ -15,8 +17,21 @@ enum Item {
     Awaited(Ticket),
     /// An answer that came while something in front still waited.
     Answer(Vec<u8>),
+    /// A message to others.
+    Publish(Box<Publication>),
     /// The outcome of what was asked is unknown: nothing behind it leaves.
     Uncertain,
+}
+
+impl Item {
+    /// Bytes that it holds by itself.
+    fn own_bytes(&self) -> usize {
+        match self {
+            Item::Answer(bytes) => bytes.len(),
+            Item::Publish(publication) => publication.len(),
+            Item::Bytes { .. } | Item::Awaited(_) | Item::Uncertain => 0,
+        }
+    }
 }
 
 /// The queue.
@@ -29,6 +44,7 @@ pub(crate) struct OutQueue {
     held: Vec<u8>,
     taken: usize,
     items: VecDeque<Item>,
+    /// Of answers and publications.
     answer_bytes: usize,
     next_ticket: Ticket,
 }
@@ -56,6 +72,11 @@ impl OutQueue {
     #[inline]
     pub(crate) fn nothing_ready(&self) -> bool {
         self.sent == self.ready.len()
+    }
+
+    /// True when nothing waits for the log or an answer.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.items.is_empty()
     }
 
     /// Bytes held, and a little for each place kept.
@@ -93,6 +114,36 @@ impl OutQueue {
         self.next_ticket
     }
 
+    /// Has `publication` be sent when everything in front may leave.
+    pub(crate) fn push_publication(&mut self, publication: Publication) {
+        self.answer_bytes += publication.len();
+        self.items.push_back(Item::Publish(Box::new(publication)));
+    }
+
+    /// Whether publications wait here.
+    pub(crate) fn has_publications(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Publish(_)))
+    }
+
+    /// Appends a message that no command asked for; in front of the place that is kept for a command that waits for a
+    /// key, because that one has not been answered, and may not be for long. `first` replaces the first byte.
+    pub(crate) fn push_message(&mut self, first: u8, bytes: &[u8], waits: Option<Ticket>) {
+        let place = match self.items.back() {
+            Some(Item::Awaited(ticket)) if Some(*ticket) == waits => self.items.pop_back(),
+            _ => None,
+        };
+        let rest = bytes.get(1..).unwrap_or_default();
+        if self.items.is_empty() {
+            self.ready.push(first);
+            self.ready.extend_from_slice(rest);
+        } else {
+            self.held.push(first);
+            self.held.extend_from_slice(rest);
+            self.items.push_back(Item::Bytes { len: bytes.len(), gate: None });
+        }
+        self.items.extend(place);
+    }
+
     /// Puts an answer into its place; `None` for an unknown outcome.
     pub(crate) fn fill(&mut self, ticket: Ticket, answer: Option<Vec<u8>>) {
         let place = self.items.iter_mut().find(|item| matches!(item, Item::Awaited(t) if *t == ticket));
@@ -109,13 +160,19 @@ impl OutQueue {
             |item| matches!(item, Item::Bytes { gate: Some((s, at)), .. } if *s == shard && *at > durable),
         );
         if let Some(first) = first {
-            self.items.truncate(first);
+            for item in self.items.drain(first..) {
+                self.answer_bytes -= item.own_bytes();
+            }
             self.items.push_back(Item::Uncertain);
         }
     }
 
-    /// Makes ready what may leave; `open` tells whether a gate is.
-    pub(crate) fn release(&mut self, open: impl Fn(ShardId, Position) -> bool) -> Released {
+    /// Makes ready what may leave; `open` tells whether a gate is, `publish` sends what is for others.
+    pub(crate) fn release(
+        &mut self,
+        open: impl Fn(ShardId, Position) -> bool,
+        mut publish: impl FnMut(&Publication),
+    ) -> Released {
         while let Some(item) = self.items.front_mut() {
             match item {
                 Item::Bytes { gate: Some((shard, at)), .. } if !open(*shard, *at) => return Released::Fine,
@@ -125,6 +182,10 @@ impl OutQueue {
                     let end = self.taken + *len;
                     self.ready.extend_from_slice(self.held.get(self.taken..end).unwrap_or_default());
                     self.taken = end;
+                }
+                Item::Publish(publication) => {
+                    self.answer_bytes -= publication.len();
+                    publish(publication);
                 }
                 Item::Answer(bytes) => {
                     self.answer_bytes -= bytes.len();
@@ -176,6 +237,7 @@ impl OutQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pubsub::Kind;
 
     #[test]
     fn keeps_order_over_gates_and_answers() {
@@ -185,15 +247,38 @@ mod tests {
         queue.push(b"c");
         let ticket = queue.push_awaited();
         queue.push(b"e");
-        assert_eq!(queue.release(|shard, at| shard == 0 && at <= 5), Released::Fine);
+        assert_eq!(queue.release(|shard, at| shard == 0 && at <= 5, |_| {}), Released::Fine);
         assert_eq!(queue.ready(), b"a");
         queue.fill(ticket, Some(b"d".to_vec()));
-        assert_eq!(queue.release(|_, _| true), Released::Fine);
+        assert_eq!(queue.release(|_, _| true, |_| {}), Released::Fine);
         assert_eq!(queue.ready(), b"abcde");
         queue.sent(2);
         assert_eq!(queue.ready(), b"cde");
         queue.sent(3);
         assert!(queue.is_empty());
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[test]
+    fn messages_stand_behind_answers_but_not_behind_a_wait() {
+        let (mut queue, mut published) = (OutQueue::default(), 0);
+        queue.push_message(b'>', b"*1", None);
+        assert_eq!(queue.ready(), b">1");
+        queue.push_gated(b"a", &[(0, 5)]);
+        queue.push_message(b'>', b"*2", None);
+        let publication = Publication { kind: Kind::Channel, channel: [1].into(), payload: [2].into() };
+        queue.push_publication(publication);
+        let waits = queue.push_awaited();
+        queue.push_message(b'>', b"*3", Some(waits));
+        assert!(queue.has_publications());
+        queue.release(|_, _| false, |_| published += 1);
+        assert_eq!((queue.ready(), published), (&b">1"[..], 0));
+        queue.release(|_, _| true, |_| published += 1);
+        assert_eq!((queue.ready(), published), (&b">1a>2>3"[..], 1));
+        queue.fill(waits, Some(b"z".to_vec()));
+        queue.release(|_, _| true, |_| published += 1);
+        assert_eq!((queue.ready(), published), (&b">1a>2>3z"[..], 1));
+        queue.sent(8);
         assert_eq!(queue.bytes(), 0);
     }
 
@@ -204,7 +289,7 @@ mod tests {
         queue.push_gated(b"lost", &[(0, 6)]);
         queue.push(b"never");
         queue.fail(0, 5);
-        assert_eq!(queue.release(|_, at| at <= 5), Released::Uncertain);
+        assert_eq!(queue.release(|_, at| at <= 5, |_| {}), Released::Uncertain);
         assert_eq!(queue.ready(), b"kept");
     }
 }

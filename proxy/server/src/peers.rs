@@ -10,7 +10,6 @@ use proxy_resp::{OwnedArgs, Protocol};
 use proxy_shard::{Slip, WatchId};
 
 use crate::out_queue::Ticket;
-use crate::push::Push;
 
 /// Where an answer goes: a connection of a worker, a place in its queue, and the part of the answer.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +91,8 @@ pub(crate) enum Message {
     Connection(std::net::TcpStream, SocketAddr),
     /// What a peer gathered in one turn.
     Peer { from: usize, units: Vec<Unit>, answers: Vec<Answer> },
-    /// Messages for connections.
-    Push(Vec<Push>),
+    /// There are messages for connections, see [`crate::push`].
+    Push,
     /// CLIENT KILL: look at the flag of this connection.
     Kill { token: usize, client: u64 },
     /// Close everything.

@@ -20,6 +20,8 @@ use crate::config::{Params, ProxyConfig};
 use crate::listener;
 use crate::metric_names as names;
 use crate::peers::Message;
+use crate::pubsub::Registry;
+use crate::push::PushQueue;
 use crate::shared::Shared;
 use crate::stats::{Counter, WorkerStats};
 use crate::worker::{self, Worker};
@@ -95,6 +97,8 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
         inboxes,
+        pushes: (0..workers).map(|_| PushQueue::default()).collect(),
+        pubsub: Arc::new(Registry::new(workers)),
         clients: Clients::default(),
         started: Instant::now(),
         run_id: (0..40)

@@ -1,54 +1,96 @@
 //! Out-of-band messages to connections, of whichever worker: what a client gets without having asked just now.
 //!
-//! A worker gathers the pushes of a turn, in order, and hands them over at its end; they stand behind what the
-//! connection has queued by then, never inside a reply.
+//! Each worker has one queue that all workers fill; the order in which it is filled is the order in which clients get
+//! what is in it, whoever sent it. Whatever is put into it stands behind what a connection has queued by then: never
+//! inside a reply, and never in front of an answer to an earlier command (see [`crate::conn::Conn::push`]).
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use parking_lot::Mutex;
 
 use crate::clients::ClientInfo;
+use crate::conn::Conn;
 use crate::peers::Message;
+use crate::pubsub::Copies;
+use crate::shared::Shared;
 use crate::worker::Worker;
 
-/// One message to one connection, in the protocol that it speaks.
-pub(crate) struct Push {
-    pub(crate) token: usize,
-    pub(crate) client: u64,
-    pub(crate) bytes: Arc<[u8]>,
+/// One message.
+pub(crate) enum Push {
+    /// To one connection, in the protocol that it speaks.
+    Client { token: usize, client: u64, bytes: Arc<[u8]> },
+    /// To all subscribers here.
+    Published(Arc<Copies>),
+}
+
+/// What waits for a worker.
+#[derive(Default)]
+pub(crate) struct PushQueue(Mutex<Vec<Push>>);
+
+/// Queues a message for a worker and wakes it.
+pub(crate) fn put(shared: &Shared, worker: usize, push: Push) {
+    let Some(queue) = shared.pushes.get(worker) else { return };
+    let mut queue = queue.0.lock();
+    queue.push(push);
+    let first = queue.len() == 1;
+    drop(queue);
+    if first && let Some(inbox) = shared.inboxes.get(worker) {
+        // A worker that is gone has closed its clients.
+        let _ = inbox.send(Message::Push);
+    }
 }
 
 /// Has a client get `bytes`.
-#[allow(dead_code)]
+#[allow(dead_code)] // MONITOR comes
 pub(crate) fn push(worker: &Worker, to: &ClientInfo, bytes: Arc<[u8]>) {
-    let token = to.token.load(std::sync::atomic::Ordering::Relaxed) as usize;
-    if let Some(pushes) = worker.pushes.borrow_mut().get_mut(to.worker) {
-        pushes.push(Push { token, client: to.id, bytes });
-    }
-    worker.kick();
+    let token = to.token.load(Relaxed) as usize;
+    put(&worker.shared, to.worker, Push::Client { token, client: to.id, bytes });
 }
 
-/// End of the turn: delivers what is for connections here, sends each peer its part.
-pub(crate) fn send(worker: &Rc<Worker>) {
-    for peer in 0..worker.shared.workers {
-        let pushes = worker.pushes.borrow_mut().get_mut(peer).map(std::mem::take).unwrap_or_default();
-        if pushes.is_empty() {
-            continue;
+/// Takes what is queued for this worker.
+pub(crate) fn take(worker: &Worker) -> Vec<Push> {
+    let queue = worker.shared.pushes.get(worker.index);
+    queue.map(|queue| std::mem::take(&mut *queue.0.lock())).unwrap_or_default()
+}
+
+/// Hands what is queued for this worker to its connections.
+pub(crate) fn deliver(worker: &Rc<Worker>) {
+    hand_out(worker, take(worker));
+}
+
+/// Hands messages to connections of this worker.
+pub(crate) fn hand_out(worker: &Worker, pushes: Vec<Push>) {
+    let mut reached = Vec::new();
+    for push in pushes {
+        match push {
+            Push::Client { token, client, bytes } => {
+                let conn = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client).cloned();
+                if let Some(conn) = conn {
+                    let first = bytes.first().copied().unwrap_or_default();
+                    reach(worker, &mut reached, &conn, first, &bytes);
+                }
+            }
+            Push::Published(copies) => {
+                let subscribers = worker.subscribers.borrow();
+                for copy in copies.iter() {
+                    for conn in subscribers.of(copy.kind, &copy.name) {
+                        let first = if conn.info.resp3.load(Relaxed) { b'>' } else { b'*' };
+                        reach(worker, &mut reached, conn, first, &copy.bytes);
+                    }
+                }
+            }
         }
-        if peer == worker.index {
-            receive(worker, pushes);
-        } else if let Some(inbox) = worker.shared.inboxes.get(peer) {
-            // A peer that is gone has closed its clients.
-            let _ = inbox.send(Message::Push(pushes));
-        }
+    }
+    for conn in reached {
+        conn.pushed(worker);
     }
 }
 
-/// Queues pushes at connections of this worker.
-pub(crate) fn receive(worker: &Rc<Worker>, pushes: Vec<Push>) {
-    for Push { token, client, bytes } in pushes {
-        let conn = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client).cloned();
-        if let Some(conn) = conn {
-            conn.push(worker, &bytes);
-        }
+/// One message to one connection; each connection is remembered once, to send all of it together.
+fn reach(worker: &Worker, reached: &mut Vec<Rc<Conn>>, conn: &Rc<Conn>, first: u8, bytes: &[u8]) {
+    if conn.push(worker, first, bytes) {
+        reached.push(Rc::clone(conn));
     }
 }

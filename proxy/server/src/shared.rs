@@ -13,6 +13,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::clients::Clients;
 use crate::config::{Params, ProxyConfig};
 use crate::peers::Message;
+use crate::pubsub::Registry;
+use crate::push::PushQueue;
 use crate::stats::WorkerStats;
 
 /// Shared by all workers.
@@ -25,6 +27,9 @@ pub(crate) struct Shared {
     pub(crate) status: Vec<Arc<ShardStatus>>,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
     pub(crate) inboxes: Vec<UnboundedSender<Message>>,
+    /// By worker: messages for its connections.
+    pub(crate) pushes: Vec<PushQueue>,
+    pub(crate) pubsub: Arc<Registry>,
     pub(crate) clients: Clients,
     pub(crate) started: Instant,
     pub(crate) run_id: String,

@@ -10,6 +10,7 @@ use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_shard::{OUT_OF_MEMORY, Room, Unserved};
 use proxy_store::slot_of;
 
+use crate::committer;
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
 use crate::merge::Join;
@@ -235,6 +236,13 @@ pub(crate) fn watch(
 
 /// EXEC.
 pub(crate) fn exec(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &mut Batch) -> Flow {
+    batch.in_unit = true;
+    let flow = execute(worker, conn, session, batch);
+    batch.in_unit = false;
+    flow
+}
+
+fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &mut Batch) -> Flow {
     let Some(multi) = &session.multi else {
         batch.reply.error("ERR EXEC without MULTI");
         return Flow::Next;
@@ -310,7 +318,10 @@ fn here(
         if let Some(stat) = worker.stats.command(row) {
             stat.calls.add(1);
         }
-        if matches!(proxy_engine::handler(row.id), Run::Session) {
+        if let Some(sharded) = publishes(row.id) {
+            let args = args.as_args();
+            batch.reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
+        } else if matches!(proxy_engine::handler(row.id), Run::Session) {
             // Session commands look at shards by themselves (INFO): not while this one is held.
             drop(shard);
             step_without_shard(worker, conn, session, row, args.as_args(), batch);
@@ -322,8 +333,22 @@ fn here(
     }
     let gate = shard.commit(gate);
     batch.gate(start, target, gate);
+    let tells = shard.next_notice().is_some();
     drop(shard);
+    if tells {
+        committer::release(worker, local);
+    }
     worker.kick();
+}
+
+/// Whether a command publishes, and then whether to a channel of a shard. Within a unit the shard does it, so that the
+/// message leaves when the unit is durable.
+pub(crate) fn publishes(id: Id) -> Option<bool> {
+    match id {
+        Id::Publish => Some(false),
+        Id::SPublish => Some(true),
+        _ => None,
+    }
 }
 
 /// Sends the unit to the worker that owns its shard; replies of the session itself travel along.
@@ -337,7 +362,7 @@ fn elsewhere(
 ) {
     let mut parts = Vec::with_capacity(multi.queued.len());
     for Queued { row, args } in multi.queued {
-        if matches!(proxy_engine::handler(row.id), Run::Session) {
+        if publishes(row.id).is_none() && matches!(proxy_engine::handler(row.id), Run::Session) {
             let mut own = Batch::new(Reply::new(batch.reply.proto()));
             step_without_shard(worker, conn, session, row, args.as_args(), &mut own);
             parts.push(Part::Reply(own.reply.take()));

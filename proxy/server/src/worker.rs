@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::{Position, ShardId};
 use proxy_resp::Reply;
-use proxy_shard::{Host, Room, Shard, ShardConfig};
+use proxy_shard::{Audience, Host, Room, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -19,8 +19,10 @@ use crate::blocking::{self, Alarm};
 use crate::committer;
 use crate::conn::{self, Conn};
 use crate::guard::Guards;
+use crate::output_limits::OutputLimits;
 use crate::peers::{Address, Answer, Message, Unit};
-use crate::push::{self, Push};
+use crate::pubsub::Subscribers;
+use crate::push;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
 
@@ -38,6 +40,8 @@ pub(crate) enum Waiter {
 /// A shard that lives here, and who waits for it.
 pub(crate) struct Local {
     pub(crate) shard: Rc<RefCell<Shard>>,
+    /// Up to which position everything that waited has been let go.
+    pub(crate) released: Cell<Position>,
     /// Replies held, ordered by position.
     pub(crate) waiting: RefCell<VecDeque<(Position, Waiter)>>,
     /// Connections whose next command needs room in the log.
@@ -66,7 +70,10 @@ pub(crate) struct Worker {
     /// By worker: what this turn has for it.
     pub(crate) outbox: RefCell<Vec<Vec<Unit>>>,
     pub(crate) answers: RefCell<Vec<Vec<Answer>>>,
-    pub(crate) pushes: RefCell<Vec<Vec<Push>>>,
+    /// Who listens to what here.
+    pub(crate) subscribers: RefCell<Subscribers>,
+    /// How much connections may have unsent.
+    pub(crate) output_limits: Cell<OutputLimits>,
     /// Checks that concern every client here.
     pub(crate) guards: Cell<Guards>,
     pub(crate) committer: RefCell<Option<Waker>>,
@@ -85,9 +92,11 @@ impl Worker {
                 (shared.owner(id) == index).then(|| {
                     let status = Arc::clone(&shared.status[id as usize]);
                     let memory = config.memory.share(shared.shards);
-                    let shard = Shard::new(id, ShardConfig { memory, ..config.clone() }, status);
+                    let mut shard = Shard::new(id, ShardConfig { memory, ..config.clone() }, status);
+                    shard.set_audience(Arc::clone(&shared.pubsub) as Arc<dyn Audience>);
                     Local {
                         shard: Rc::new(RefCell::new(shard)),
+                        released: Cell::new(0),
                         waiting: RefCell::default(),
                         parked: RefCell::default(),
                         parked_units: RefCell::default(),
@@ -98,6 +107,7 @@ impl Worker {
             })
             .collect();
         let peers = shared.workers;
+        let output_limits = *shared.params.output_limits.lock();
         let clock = (Instant::now(), unix_ms());
         Self {
             index,
@@ -108,7 +118,8 @@ impl Worker {
             scratch: RefCell::new(None),
             outbox: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
             answers: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
-            pushes: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
+            subscribers: RefCell::default(),
+            output_limits: Cell::new(output_limits),
             guards: Cell::new(Guards::NONE),
             committer: RefCell::new(None),
             kicked: Cell::new(false),
@@ -173,7 +184,7 @@ impl Worker {
     /// Whether a gate is open.
     #[inline]
     pub(crate) fn is_open(&self, shard: ShardId, position: Position) -> bool {
-        self.local(shard).is_none_or(|local| local.shard.borrow().durable() >= position)
+        self.local(shard).is_none_or(|local| local.released.get() >= position)
     }
 
     /// Queues a request for the owner of its shard.
@@ -253,6 +264,7 @@ impl Worker {
         if self.params_seen.replace(revision) == revision {
             return;
         }
+        self.output_limits.set(*params.output_limits.lock());
         let limits = params.limits.lock().clone();
         let memory = params.memory.lock().share(self.shared.shards);
         for (_, local) in self.locals() {
@@ -268,7 +280,8 @@ impl Worker {
         let conns: Vec<Rc<Conn>> = self.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
         for conn in conns {
             let quiet = idle_ms > 0 && now_ms - conn.info.last_ms.load(Relaxed) > idle_ms;
-            let idle = quiet && !conn.is_waiting();
+            let idle = quiet && !conn.is_waiting() && !conn.info.is_subscriber();
+            conn.check_output(self);
             if idle || conn.has_hung_up() || conn.is_stalled(now_ms, stall_ms) {
                 conn.kill();
             }
@@ -324,7 +337,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
         match message {
             Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
             Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
-            Message::Push(pushes) => push::receive(&worker, pushes),
+            Message::Push => push::deliver(&worker),
             Message::Kill { token, client } => {
                 if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
                     conn.kill();

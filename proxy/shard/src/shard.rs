@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::blocked::BlockedClients;
 use crate::evict::{Evictor, Room, Victim};
+use crate::notices::{Audience, Notices};
 use crate::watch::{Watches, is_expired};
 use crate::{Answer, EvictionPolicy, MemoryConfig, Replayer, ShardConfig, ShardStatus, WatchId};
 
@@ -83,6 +84,8 @@ pub struct Shard {
     pub(crate) index: EffectIndex,
     watches: Watches,
     pub(crate) blocked: BlockedClients,
+    pub(crate) notices: Notices,
+    pub(crate) audience: Option<Arc<dyn Audience>>,
     /// For clients that have waited, until the worker takes them.
     pub(crate) answers: Vec<Answer>,
     rng: SmallRng,
@@ -116,6 +119,8 @@ impl Shard {
             index: EffectIndex::new(),
             watches: Watches::default(),
             blocked: BlockedClients::default(),
+            notices: Notices::default(),
+            audience: None,
             answers: Vec::new(),
             rng: SmallRng::from_os_rng(),
             term: None,
@@ -137,6 +142,11 @@ impl Shard {
     /// The shard's number.
     pub fn id(&self) -> ShardId {
         self.id
+    }
+
+    /// Who would hear what units publish.
+    pub fn set_audience(&mut self, audience: Arc<dyn Audience>) {
+        self.audience = Some(audience);
     }
 
     /// The role in force.
@@ -310,6 +320,9 @@ impl Shard {
         }
         let gate = if self.index.is_empty() {
             self.builder.cancel();
+            if !self.notices.is_empty() {
+                self.notices.settle(self.builder.tail());
+            }
             gate
         } else {
             self.builder.commit()
@@ -359,7 +372,7 @@ impl Shard {
     /// Whether the worker has something to do for this shard at the end of the turn.
     #[inline]
     pub fn is_pending(&self) -> bool {
-        !self.builder.is_empty()
+        !self.builder.is_empty() || !self.notices.is_empty()
     }
 
     /// End of the turn: hands the open block to the log, if it is worth a block. A block costs the same whether it holds one
@@ -466,6 +479,7 @@ impl Shard {
         self.status.set_epoch(0);
         self.status.demotions.fetch_add(1, Relaxed);
         self.watches.touch_all();
+        self.notices.clear();
         self.turn_away();
         self.builder = BlockBuilder::new(self.id, 0, 0);
         let old = std::mem::replace(&mut self.ks, Keyspace::new(self.config.limits.clone()));

@@ -7,6 +7,7 @@ mod geo;
 mod hashes;
 mod hyperloglog;
 mod lists;
+mod pubsub;
 mod serialized;
 mod server;
 mod sets;
@@ -31,6 +32,7 @@ const GROUPS: &[&[Row]] = &[
     streams::ROWS,
     connection::ROWS,
     transactions::ROWS,
+    pubsub::ROWS,
     server::ROWS,
 ];
 

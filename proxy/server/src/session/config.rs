@@ -12,6 +12,7 @@ use proxy_store::Limits;
 
 use super::wrong_arguments;
 use crate::config::Params;
+use crate::output_limits::OutputLimits;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
@@ -27,6 +28,8 @@ enum Kind {
     Policy,
     /// Is so and stays so: `value` is accepted, its opposite is refused with the reason.
     Always { value: &'static str, reason: &'static str },
+    /// Text with a form of its own, which `check` knows.
+    Text { get: fn(&Params) -> String, check: fn(&[u8]) -> Result<(), String>, set: fn(&Params, &[u8]) },
     /// A border between packed and indexed collections.
     Limit { get: fn(&Limits) -> i64, set: fn(&mut Limits, i64), min: i64, max: i64 },
 }
@@ -126,6 +129,10 @@ static SETTINGS: &[Setting] = &[
     number("tcp-keepalive", |params| &params.keepalive_s, 0, INT_MAX, false),
     number("proto-max-bulk-len", |params| &params.bulk_max_bytes, 1 << 20, i64::MAX, true),
     number("client-query-buffer-limit", |params| &params.query_max_bytes, 1 << 20, i64::MAX, true),
+    Setting {
+        name: "client-output-buffer-limit",
+        kind: Kind::Text { get: get_output, check: check_output, set: set_output },
+    },
     limit("hash-max-listpack-entries", get_hash_entries, set_hash_entries, 0, i64::MAX),
     limit("hash-max-ziplist-entries", get_hash_entries, set_hash_entries, 0, i64::MAX),
     limit("hash-max-listpack-value", get_hash_value, set_hash_value, 0, i64::MAX),
@@ -139,6 +146,18 @@ static SETTINGS: &[Setting] = &[
     limit("list-max-ziplist-size", get_list, set_list, i32::MIN as i64, INT_MAX),
 ];
 
+fn get_output(params: &Params) -> String {
+    params.output_limits.lock().text()
+}
+fn check_output(text: &[u8]) -> Result<(), String> {
+    OutputLimits::default().changed(text, parse_bytes).map(drop)
+}
+fn set_output(params: &Params, text: &[u8]) {
+    let mut limits = params.output_limits.lock();
+    if let Ok(changed) = limits.changed(text, parse_bytes) {
+        *limits = changed;
+    }
+}
 fn get_hash_entries(limits: &Limits) -> i64 {
     limits.hash_max_listpack_entries as i64
 }
@@ -222,6 +241,7 @@ impl Setting {
             Kind::Memory { get, .. } => get(&shared.params.memory.lock()).to_string(),
             Kind::Policy => shared.params.memory.lock().policy.name().to_owned(),
             Kind::Always { value, .. } => (*value).to_owned(),
+            Kind::Text { get, .. } => get(&shared.params),
         }
     }
 }
@@ -231,7 +251,7 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
     if args.len() < 4 || !args.len().is_multiple_of(2) {
         return wrong_arguments(reply, "config|set");
     }
-    let mut changes: Vec<(&Setting, i64)> = Vec::new();
+    let mut changes: Vec<(&Setting, i64, &[u8])> = Vec::new();
     for at in (2..args.len()).step_by(2) {
         let name = args.at(at);
         let Some(setting) = SETTINGS.iter().find(|s| s.name.as_bytes().eq_ignore_ascii_case(name)) else {
@@ -239,13 +259,13 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
                 [&b"ERR Unknown option or number of arguments for CONFIG SET - '"[..], name, b"'"].concat();
             return reply.error_bytes(&text);
         };
-        let parsed = if changes.iter().any(|(other, _)| other.name == setting.name) {
+        let parsed = if changes.iter().any(|(other, ..)| other.name == setting.name) {
             Err("duplicate parameter".into())
         } else {
             parse(&setting.kind, args.at(at + 1))
         };
         match parsed {
-            Ok(value) => changes.push((setting, value)),
+            Ok(value) => changes.push((setting, value, args.at(at + 1))),
             Err(why) => {
                 return reply.error(&format!(
                     "ERR CONFIG SET failed (possibly related to argument '{}') - {why}",
@@ -254,7 +274,7 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
             }
         }
     }
-    for (setting, value) in changes {
+    for (setting, value, text) in changes {
         match &setting.kind {
             Kind::Fixed(_) | Kind::Always { .. } => {}
             Kind::Memory { set, .. } => set(&mut shared.params.memory.lock(), value as u64),
@@ -262,6 +282,7 @@ fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
                 let policy = usize::try_from(value).ok().and_then(|at| EvictionPolicy::ALL.get(at));
                 shared.params.memory.lock().policy = policy.copied().unwrap_or_default();
             }
+            Kind::Text { set, .. } => set(&shared.params, text),
             Kind::Number { place, .. } => place(&shared.params).store(value as u64, Relaxed),
             Kind::Limit { set, .. } => set(&mut shared.params.limits.lock(), value),
         }
@@ -275,6 +296,7 @@ fn parse(kind: &Kind, text: &[u8]) -> Result<i64, String> {
         Kind::Fixed(_) => return Err("can't set immutable config".into()),
         Kind::Policy => return parse_policy(text),
         Kind::Always { value, reason } => return parse_always(text, value, reason),
+        Kind::Text { check, .. } => return check(text).map(|()| 0),
         Kind::Memory { min, max, bytes: true, .. } => (parse_bytes(text), *min, *max, true),
         Kind::Memory { min, max, .. } => (proxy_resp::parse_i64(text), *min, *max, false),
         Kind::Number { min, max, bytes: true, .. } => (parse_bytes(text), *min, *max, true),

@@ -1,6 +1,7 @@
 //! PING, SELECT, AUTH, HELLO, RESET, TIME: commands about the connection itself.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_resp::{Args, Protocol, Reply};
@@ -13,8 +14,13 @@ use crate::worker::Worker;
 /// The Redis whose behaviour is ours.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
 
-pub(super) fn ping(args: Args<'_>, reply: &mut Reply) -> Flow {
+pub(super) fn ping(session: &Session, args: Args<'_>, reply: &mut Reply) -> Flow {
     match args.len() {
+        1 | 2 if session.is_subscriber() => {
+            reply.array(2);
+            reply.bulk(b"pong");
+            reply.bulk(args.get(1).unwrap_or_default());
+        }
         1 => reply.simple("PONG"),
         2 => reply.bulk(args.at(1)),
         _ => wrong_arguments(reply, "ping"),
@@ -90,6 +96,8 @@ pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, repl
         *conn.info.name.lock() = name.to_vec();
     }
     session.proto = proto;
+    session.set_context();
+    conn.info.resp3.store(proto == Protocol::Resp3, Relaxed);
     reply.set_proto(proto);
     reply.map(7);
     for (key, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
@@ -109,9 +117,10 @@ pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, repl
 }
 
 pub(super) fn reset(worker: &Worker, conn: &Rc<Conn>, session: &mut Session, reply: &mut Reply) {
-    session.end(worker);
+    session.end(worker, conn);
     session.db = 0;
     session.proto = Protocol::Resp2;
+    conn.info.resp3.store(false, Relaxed);
     session.reply_mode = ReplyMode::On;
     conn.info.name.lock().clear();
     reply.set_proto(Protocol::Resp2);

@@ -7,6 +7,7 @@ mod connection;
 mod info;
 mod info_text;
 mod memory;
+mod pubsub;
 
 use std::rc::Rc;
 
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) watched: Vec<ShardId>,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) last_command: &'static str,
+    /// What the client listens to, if to anything.
+    pub(crate) subscriptions: Option<Box<pubsub::Subscriptions>>,
     /// Checks that concern this client.
     pub(crate) guards: Guards,
     id: u64,
@@ -57,6 +60,7 @@ impl Session {
             watched: Vec::new(),
             reply_mode: ReplyMode::On,
             last_command: "NULL",
+            subscriptions: None,
             guards: Guards::NONE,
             id,
         }
@@ -93,10 +97,11 @@ impl Session {
         }
     }
 
-    /// The connection is gone.
-    pub(crate) fn end(&mut self, worker: &Worker) {
+    /// The connection is gone, or as good as new.
+    pub(crate) fn end(&mut self, worker: &Worker, conn: &Conn) {
         self.multi = None;
         self.unwatch(worker);
+        self.forget_subscriptions(worker, conn);
     }
 }
 
@@ -111,7 +116,7 @@ pub(crate) fn run(
 ) -> Flow {
     let reply = &mut batch.reply;
     match row.id {
-        Id::Ping => return connection::ping(args, reply),
+        Id::Ping => return connection::ping(session, args, reply),
         Id::Echo => reply.bulk(args.at(1)),
         Id::Quit => {
             reply.ok();
@@ -154,6 +159,21 @@ pub(crate) fn run(
         | Id::ClientReply
         | Id::ClientSetname
         | Id::ClientUnblock => return client::run(worker, conn, session, row.id, args, reply),
+        Id::Subscribe
+        | Id::Unsubscribe
+        | Id::PSubscribe
+        | Id::PUnsubscribe
+        | Id::SSubscribe
+        | Id::SUnsubscribe
+        | Id::Publish
+        | Id::SPublish
+        | Id::Pubsub
+        | Id::PubsubChannels
+        | Id::PubsubHelp
+        | Id::PubsubNumpat
+        | Id::PubsubNumsub
+        | Id::PubsubShardchannels
+        | Id::PubsubShardnumsub => pubsub::run(worker, conn, session, row.id, args, batch),
         _ => return admin::run(worker, conn, session, row, args, batch),
     }
     Flow::Next

@@ -44,7 +44,7 @@ impl Server {
     pub fn client(&self) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", self.handle.port())).unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, buffer: Vec::new() }
+        Client { stream, buffer: Vec::new(), resp3: false }
     }
 }
 
@@ -59,6 +59,7 @@ pub fn eventually(mut done: impl FnMut() -> bool) {
 pub struct Client {
     pub stream: TcpStream,
     buffer: Vec<u8>,
+    resp3: bool,
 }
 
 impl Client {
@@ -73,7 +74,13 @@ impl Client {
 
     /// The same connection for another thread.
     pub fn twin(&self) -> Self {
-        Self { stream: self.stream.try_clone().unwrap(), buffer: Vec::new() }
+        Self { stream: self.stream.try_clone().unwrap(), buffer: Vec::new(), resp3: self.resp3 }
+    }
+
+    /// Goes over to RESP3, in whose notation a push is `>[a b]`.
+    pub fn hello3(&mut self) {
+        self.resp3 = true;
+        assert!(self.ask("HELLO 3").starts_with("Map"));
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {
@@ -107,9 +114,14 @@ impl Client {
     fn reply_within(&mut self, time: Duration) -> Option<String> {
         let until = Instant::now() + time;
         loop {
-            if let Some((reply, used)) = frame::decode2(&self.buffer).unwrap() {
+            let decoded = if self.resp3 {
+                frame::decode3(&self.buffer).unwrap().map(|(reply, used)| (show3(&reply), used))
+            } else {
+                frame::decode2(&self.buffer).unwrap().map(|(reply, used)| (show(&reply), used))
+            };
+            if let Some((reply, used)) = decoded {
                 self.buffer.drain(..used);
-                return Some(show(&reply));
+                return Some(reply);
             }
             let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             self.stream.set_read_timeout(Some(left)).unwrap();
@@ -125,6 +137,23 @@ impl Client {
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+}
+
+fn show3(reply: &frame::Frame3) -> String {
+    use frame::Frame3::{Array, BlobString, Null, Number, Push, SimpleError, SimpleString, VerbatimString};
+    let all = |items: &[frame::Frame3]| items.iter().map(show3).collect::<Vec<_>>().join(" ");
+    match reply {
+        SimpleString { data, .. } => format!("+{}", String::from_utf8_lossy(data)),
+        SimpleError { data, .. } => format!("-{data}"),
+        Number { data, .. } => format!(":{data}"),
+        BlobString { data, .. } | VerbatimString { data, .. } => {
+            format!("${}", String::from_utf8_lossy(data))
+        }
+        Null => "nil".into(),
+        Array { data, .. } => format!("[{}]", all(data)),
+        Push { data, .. } => format!(">[{}]", all(data)),
+        other => format!("{other:?}"),
     }
 }
 

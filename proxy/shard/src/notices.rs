@@ -1,0 +1,78 @@
+//! What others are to be told of what happened here, once it can't be taken back: kept by position, in the order in which
+//! it happened, until the worker takes what is durable. A term's end drops the rest.
+
+use std::collections::VecDeque;
+
+use logsvc_api::Position;
+
+use crate::shard::Shard;
+
+/// Something for others to hear of.
+#[derive(Debug)]
+pub enum Notice {
+    /// A unit has published this.
+    Published {
+        /// To a channel of a shard.
+        sharded: bool,
+        channel: Box<[u8]>,
+        payload: Box<[u8]>,
+    },
+}
+
+/// Whoever knows how many would get a message.
+pub trait Audience: Send + Sync {
+    /// Number of subscriptions that a message would reach now.
+    fn receivers(&self, sharded: bool, channel: &[u8]) -> i64;
+}
+
+/// The queue; positions never decrease.
+#[derive(Default)]
+pub(crate) struct Notices(VecDeque<(Position, Notice)>);
+
+impl Notices {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, position: Position, notice: Notice) {
+        self.0.push_back((position, notice));
+    }
+
+    /// The open unit has written nothing: what it has to tell rests on what was there before it, at most on `tail`.
+    #[cold]
+    pub(crate) fn settle(&mut self, tail: Position) {
+        for (position, _) in self.0.iter_mut().rev().take_while(|(position, _)| *position > tail) {
+            *position = tail;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Shard {
+    /// Publishes from within the open unit: PUBLISH and SPUBLISH in a MULTI or a script. The message leaves when the unit
+    /// is durable. Returns how many subscriptions it reaches, as Redis counts them.
+    pub fn publish_in_unit(&mut self, sharded: bool, channel: &[u8], payload: &[u8]) -> i64 {
+        let receivers = self.audience.as_ref().map_or(0, |audience| audience.receivers(sharded, channel));
+        if receivers > 0 {
+            let notice = Notice::Published { sharded, channel: channel.into(), payload: payload.into() };
+            self.notices.add(self.builder.next_position(), notice);
+        }
+        receivers
+    }
+
+    /// Position of the first thing that others are to be told.
+    #[inline]
+    pub fn next_notice(&self) -> Option<Position> {
+        self.notices.0.front().map(|(position, _)| *position)
+    }
+
+    /// Takes what others are to be told up to a position.
+    pub fn take_notices(&mut self, until: Position) -> Vec<Notice> {
+        let due = self.notices.0.iter().take_while(|(position, _)| *position <= until).count();
+        self.notices.0.drain(..due).map(|(_, notice)| notice).collect()
+    }
+}
