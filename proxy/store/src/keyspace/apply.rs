@@ -102,7 +102,7 @@ impl Keyspace {
             OwnedValue::ZSet(zset) => Collection::ZSet(zset),
             OwnedValue::Stream(stream) => Collection::Stream(stream),
         };
-        self.store(target, NewValue::Collection(Box::new(collection)), expire_at, position);
+        self.store(target, NewValue::Collection(collection), expire_at, position);
     }
 
     #[inline]
@@ -241,7 +241,7 @@ impl Keyspace {
             let Some(mut collection) = Collection::for_effect(effect) else { return };
             let applied = apply_collection(&mut collection, effect, &self.limits);
             if !applied.now_empty {
-                self.store(target, NewValue::Collection(Box::new(collection)), None, position);
+                self.store(target, NewValue::Collection(collection), None, position);
             }
             return;
         };

@@ -47,7 +47,7 @@ impl Unlinked {
             let bytes = collection.heap_bytes() as u64;
             self.objects += 1;
             self.bytes += bytes;
-            self.collections.push((*collection, bytes));
+            self.collections.push((collection, bytes));
         }
     }
 

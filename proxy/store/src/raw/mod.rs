@@ -1,4 +1,4 @@
-//! The one room with unsafe code: entry nodes, member nodes, and the hash table that grows one bucket at a time.
+//! The one room with unsafe code: entry nodes and the hash table that grows one bucket at a time.
 //!
 //! Why unsafe is allowed here and nowhere else: a key costs one allocation whose layout is decided byte by byte,
 //! and a table lane is a pointer with sixteen hash bits on top; safe Rust has no words for either, and the bytes
@@ -9,8 +9,8 @@
 //! - A lane owns its node. A node enters a table by value and leaves it by value.
 //! - Tables and nodes are neither `Clone` nor `Sync`.
 //!
-//! [`Table`] is generic over its [`Node`]: an owned thin pointer to a block that can tell its key's bytes. Entries
-//! are the nodes of a database; the tests bring a smaller one.
+//! [`Table`] knows of its nodes only what [`Node`] says: an owned thin pointer to a block that can tell its key's bytes.
+//! Entries are such nodes.
 #![allow(unsafe_code)]
 // Blocks are allocated with the alignment that is cast to, or accessed unaligned.
 #![allow(clippy::cast_ptr_alignment)]
@@ -19,8 +19,6 @@ mod alloc;
 mod entry;
 mod hasher;
 mod lane;
-#[cfg(test)]
-mod member;
 mod split;
 mod table;
 

@@ -7,15 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-use super::member::Member;
 use super::table::Form;
 use super::*;
+use crate::types::{Elem, Value};
 
 const STEPS: usize = if cfg!(miri) { 600 } else { 60_000 };
 const KEYS: u32 = if cfg!(miri) { 150 } else { 4_000 };
 
+fn entry(key: &[u8], value: &[u8]) -> EntryBox {
+    EntryBox::new(key, 1, None, false, 0, NewValue::Str(Elem::Bytes(value)))
+}
+
+fn value_of(entry: EntryRef<'_>) -> Vec<u8> {
+    match entry.value() {
+        Value::Str(string) => string.to_vec(),
+        other => panic!("{other:?}"),
+    }
+}
+
 struct Model {
-    table: Table<Member>,
+    table: Table<EntryBox>,
     hasher: Hasher,
     bytes: usize,
     map: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -33,12 +44,12 @@ impl Model {
     fn set(&mut self, key: &[u8], value: &[u8]) {
         match self.place(key) {
             Some(place) => {
-                if !self.table.at_mut(place).unwrap().set_value(value) {
-                    self.table.replace_with(place, |old| Member::new(old.view().key(), value));
+                if !self.table.at_mut(place).unwrap().set_string(Elem::Bytes(value)) {
+                    self.table.replace_with(place, |old| entry(old.view().key(), value));
                 }
             }
             None => {
-                let node = Member::new(key, value);
+                let node = entry(key, value);
                 let place = self.table.insert(self.hasher.hash(key), node, &self.hasher, &mut self.bytes);
                 assert_eq!(self.table.at(place).unwrap().key(), key);
             }
@@ -50,13 +61,13 @@ impl Model {
         let removed =
             self.place(key).and_then(|place| self.table.remove(place, &self.hasher, &mut self.bytes));
         let expected = self.map.remove(key);
-        assert_eq!(removed.map(|node| node.view().value().to_vec()), expected);
+        assert_eq!(removed.map(|node| value_of(node.view())), expected);
     }
 
     fn compare(&self) {
         self.table.check(&self.hasher).unwrap();
         let found: BTreeMap<_, _> =
-            self.table.iter().map(|node| (node.key().to_vec(), node.value().to_vec())).collect();
+            self.table.iter().map(|node| (node.key().to_vec(), value_of(node))).collect();
         assert_eq!(found, self.map);
         assert_eq!(self.table.len(), self.map.len());
     }
