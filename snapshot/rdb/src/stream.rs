@@ -116,10 +116,8 @@ fn read_group<R: Read>(input: &mut Input<R>, code: u8, parts: &mut StreamImage<'
     for _ in 0..input.length()? {
         let consumer = input.string()?;
         let seen = i64::from_le_bytes(input.fixed()?);
-        if code == kind::STREAM3 {
-            // When it was last given something: nothing here asks for it.
-            input.fixed::<8>()?;
-        }
+        // As Redis 7.2 has it: who says nothing of it was active when it was seen.
+        let active = if code == kind::STREAM3 { i64::from_le_bytes(input.fixed()?) } else { seen };
         parts.consumer(&consumer, seen);
         for _ in 0..input.length()? {
             let id = id_of(input.fixed()?);
@@ -128,6 +126,7 @@ fn read_group<R: Read>(input: &mut Input<R>, code: u8, parts: &mut StreamImage<'
                 .ok_or_else(|| input.corrupt("a consumer's pending entry that its group lacks"))?;
             parts.pending(id, time, count);
         }
+        parts.active(active);
     }
     if unowned.is_empty() { Ok(()) } else { Err(input.corrupt("a pending entry without a consumer")) }
 }

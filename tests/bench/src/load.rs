@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
+use crate::wire::push;
+
 /// Keys that strings, counters and hashes are spread over.
 pub const KEYS: u32 = 100_000;
 /// Keys of lists and sorted sets.
@@ -65,13 +67,6 @@ impl Workload {
             Self::Mix if random.random_range(0..5) == 0 => Self::Set.request(random, out),
             Self::Mix => Self::Get.request(random, out),
         }
-    }
-}
-
-fn push(out: &mut Vec<u8>, args: &[&str]) {
-    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-    for arg in args {
-        out.extend_from_slice(format!("${}\r\n{arg}\r\n", arg.len()).as_bytes());
     }
 }
 

@@ -3,14 +3,19 @@
 //! Three servers take turns: `fastkeep up`, redis-server with `appendfsync always`, redis-server without
 //! persistence. Throughput and latency are measured with client and server free to use both cores, the
 //! order of servers rotated in every round; CPU for each command with both pinned to one core, where every
-//! turn of a server finds all ready clients and the figure is the server's own; bytes for each key by the
-//! growth of `used_memory`. Medians over rounds go to the terminal and into docs/performance.md.
+//! turn of a server finds all ready clients and the figure is the server's own. Bytes for each key by the growth of
+//! `used_memory`; time against size; how long a command on a huge value keeps others waiting. Medians over rounds go
+//! to the terminal, and each part that was run replaces its own part of docs/performance.md.
 #![allow(clippy::unwrap_used)]
 
+mod growth;
 mod load;
 mod measure;
 mod report;
 mod servers;
+mod shapes;
+mod stalls;
+mod wire;
 
 use std::path::Path;
 
@@ -28,9 +33,12 @@ struct Options {
     /// Length of each measurement in seconds.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Only these parts: throughput, cpu, memory (comma separated).
-    #[arg(long, value_delimiter = ',', default_value = "throughput,cpu,memory")]
+    /// Only these parts: throughput, cpu, memory, growth, stalls (comma separated).
+    #[arg(long, value_delimiter = ',', default_value = "throughput,cpu,memory,growth,stalls")]
     parts: Vec<String>,
+    /// Of memory and stalls, only shapes or commands that contain one of these texts (comma separated).
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Only these workloads (comma separated): get,set,incr,lpush,hset,zadd,mix.
     #[arg(long, value_delimiter = ',')]
     workloads: Vec<String>,
@@ -59,15 +67,20 @@ fn main() {
         }
     }
     if wants("memory") {
-        measure::memory(&mut measured);
+        shapes::measure(&options.only, &mut measured);
     }
-    let page = report::page(&cells, &measured, &options);
-    println!("\n{page}");
-    if !options.no_write {
-        report::write(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/performance.md").as_path(),
-            &page,
-        );
+    if wants("growth") {
+        growth::measure(&mut measured);
+    }
+    if wants("stalls") {
+        stalls::measure(options.rounds, &options.only, &mut measured);
+    }
+    for (part, page) in report::pages(&cells, &measured, &options) {
+        println!("\n{page}");
+        if !options.no_write {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/performance.md");
+            report::write(&file, part, &page);
+        }
     }
 }
 

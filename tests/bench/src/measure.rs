@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tests_harness::Client;
-
 use crate::load::{self, Workload};
 use crate::order;
 use crate::servers::{Kind, Server, pin};
@@ -37,8 +35,12 @@ pub struct Measured {
     pub p99: BTreeMap<(Id, Kind), Vec<f64>>,
     /// Server CPU seconds for a million commands, client and server on one core.
     pub cpu: BTreeMap<(Id, Kind), Vec<f64>>,
-    /// Bytes for each key: growth of `used_memory`, growth of resident memory.
-    pub bytes: BTreeMap<Kind, (f64, f64)>,
+    /// By shape, bytes for each key: growth of `used_memory`, growth of resident memory.
+    pub bytes: BTreeMap<(&'static str, Kind), (f64, f64)>,
+    /// By operation and size, nanoseconds of server CPU for each command.
+    pub growth: BTreeMap<(&'static str, u64, Kind), f64>,
+    /// By command, milliseconds: another client's longest wait, and the command itself.
+    pub stalls: BTreeMap<(&'static str, Kind), Vec<(f64, f64)>>,
 }
 
 /// Rates and latencies of all cells, each server fresh.
@@ -91,27 +93,6 @@ pub fn cpu(cells: &[Cell], round: usize, seconds: f64, into: &mut Measured) {
         }
     }
     pin(std::process::id(), None);
-}
-
-/// Bytes for each key: a million 16-byte keys with 16-byte values.
-pub fn memory(into: &mut Measured) {
-    const COUNT: u64 = 1_000_000;
-    for kind in [Kind::Fastkeep, Kind::RedisMemory] {
-        let server = Server::start(kind);
-        let (used, resident) = (server.used_memory(), server.resident());
-        let mut client = Client::connect(server.port).unwrap();
-        for first in (0..COUNT).step_by(1000) {
-            for key in first..first + 1000 {
-                client.queue(&["SET", &format!("key:{key:012}"), "sixteen bytes ok"]);
-            }
-            client.flush().unwrap();
-            for _ in 0..1000 {
-                client.read().unwrap();
-            }
-        }
-        let each = |now: u64, before: u64| now.saturating_sub(before) as f64 / COUNT as f64;
-        into.bytes.insert(kind, (each(server.used_memory(), used), each(server.resident(), resident)));
-    }
 }
 
 /// The middle of the figures; not a number if there are none.

@@ -1,36 +1,40 @@
-//! The report: one Markdown page of medians and ratios, put between the marks in docs/performance.md.
+//! The report: Markdown pages of medians and ratios, one a part, put between the marks in docs/performance.md.
 
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::Options;
+use crate::growth::{OPERATIONS, SIZES};
 use crate::measure::{Cell, Measured, median};
 use crate::servers::Kind;
+use crate::shapes::SHAPES;
+use crate::{Options, stalls};
 
-const BEGIN: &str = "<!-- bench: begin (written by make bench) -->";
-const END: &str = "<!-- bench: end -->";
-
-/// The whole report.
-pub fn page(cells: &[Cell], measured: &Measured, options: &Options) -> String {
-    let mut page = String::new();
-    let _ = writeln!(
-        page,
-        "Medians of {} round(s) of {} s; {} core(s). *always* is redis-server with `appendfsync always`, *memory* without persistence. \
-         Ratios are fastkeep's figure by theirs: throughput better above 1, latency and CPU better below 1.\n",
-        options.rounds,
-        options.seconds,
-        std::thread::available_parallelism().map_or(1, usize::from)
-    );
-    if !measured.rate.is_empty() {
-        throughput(&mut page, cells, measured);
-    }
-    if !measured.cpu.is_empty() {
-        cpu(&mut page, cells, measured);
-    }
-    if !measured.bytes.is_empty() {
-        memory(&mut page, measured);
-    }
-    page
+/// Every part that was measured: its name, which marks its place in the file, and its page.
+pub fn pages(cells: &[Cell], measured: &Measured, options: &Options) -> Vec<(&'static str, String)> {
+    let mut pages = Vec::new();
+    let mut add = |part, there: bool, write: &dyn Fn(&mut String)| {
+        if there {
+            let mut page = String::new();
+            write(&mut page);
+            pages.push((part, page));
+        }
+    };
+    add("throughput", !measured.rate.is_empty(), &|page| {
+        let _ = writeln!(
+            page,
+            "Medians of {} round(s) of {} s; {} core(s). *always* is redis-server with `appendfsync always`, *memory* without persistence. \
+             Ratios are fastkeep's figure by theirs: throughput better above 1, latency and CPU better below 1.\n",
+            options.rounds,
+            options.seconds,
+            std::thread::available_parallelism().map_or(1, usize::from)
+        );
+        throughput(page, cells, measured);
+    });
+    add("cpu", !measured.cpu.is_empty(), &|page| cpu(page, cells, measured));
+    add("memory", !measured.bytes.is_empty(), &|page| memory(page, measured));
+    add("growth", !measured.growth.is_empty(), &|page| growth(page, measured));
+    add("stalls", !measured.stalls.is_empty(), &|page| stalls(page, measured));
+    pages
 }
 
 fn throughput(page: &mut String, cells: &[Cell], measured: &Measured) {
@@ -76,24 +80,94 @@ fn cpu(page: &mut String, cells: &[Cell], measured: &Measured) {
 }
 
 fn memory(page: &mut String, measured: &Measured) {
-    page.push_str("Bytes for each key, a million 16-byte keys with 16-byte values:\n\n");
-    page.push_str("| | used_memory | resident |\n|---|---:|---:|\n");
-    for (kind, (used, resident)) in &measured.bytes {
-        let _ = writeln!(page, "| {kind:?} | {used:.1} | {resident:.1} |");
+    page.push_str(
+        "Bytes for each key, by the growth of `used_memory` and of resident memory; 16-byte keys:\n\n",
+    );
+    page.push_str("| keys | fastkeep | redis-server | ratio | goal | resident, fastkeep | redis-server |\n|---|---:|---:|---:|---:|---:|---:|\n");
+    for shape in &SHAPES {
+        let of = |kind| measured.bytes.get(&(shape.name, kind));
+        let (Some(own), Some(redis)) = (of(Kind::Fastkeep), of(Kind::RedisMemory)) else { continue };
+        let _ = writeln!(
+            page,
+            "| {} | {:.1} | {:.1} | {:.2} | {:.2} | {:.1} | {:.1} |",
+            shape.name,
+            own.0,
+            redis.0,
+            own.0 / redis.0,
+            shape.goal,
+            own.1,
+            redis.1
+        );
     }
-    if let (Some(own), Some(redis)) =
-        (measured.bytes.get(&Kind::Fastkeep), measured.bytes.get(&Kind::RedisMemory))
-    {
-        let _ = writeln!(page, "| ratio | {:.2} | {:.2} |", own.0 / redis.0, own.1 / redis.1);
-    }
-    page.push('\n');
 }
 
-/// Puts the page between the marks of the file.
-pub fn write(file: &Path, page: &str) {
+fn growth(page: &mut String, measured: &Measured) {
+    page.push_str("Server CPU in ns for each command (pipelined), by the size of the value or the number of keys; the last columns are the largest size by the smallest:\n\n");
+    let sizes = |kind: &str| SIZES.map(|size| format!("{kind} {size}")).join(" | ");
+    let _ = writeln!(
+        page,
+        "| | documented | {} | {} | fastkeep | redis-server |",
+        sizes("fastkeep"),
+        sizes("redis-server")
+    );
+    let _ = writeln!(page, "|---|---|{}", "---:|".repeat(2 * SIZES.len() + 2));
+    for operation in &OPERATIONS {
+        let of = |kind| {
+            SIZES.map(|size| {
+                measured.growth.get(&(operation.command, size, kind)).copied().unwrap_or(f64::NAN)
+            })
+        };
+        let (own, redis) = (of(Kind::Fastkeep), of(Kind::RedisMemory));
+        let text = |figures: [f64; SIZES.len()]| figures.map(|ns| format!("{ns:.0}")).join(" | ");
+        let rise = |figures: [f64; SIZES.len()]| figures[SIZES.len() - 1] / figures[0];
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {} | {} | {:.1} | {:.1} |",
+            operation.command,
+            operation.claim,
+            text(own),
+            text(redis),
+            rise(own),
+            rise(redis)
+        );
+    }
+}
+
+fn stalls(page: &mut String, measured: &Measured) {
+    let _ = writeln!(
+        page,
+        "Milliseconds that another client waits at most while a command runs on a value of {} elements, and how long the command takes:\n",
+        stalls::ELEMENTS
+    );
+    page.push_str(
+        "| | others wait | redis-server | ratio | takes | redis-server |\n|---|---:|---:|---:|---:|---:|\n",
+    );
+    for command in stalls::commands() {
+        let of = |kind| {
+            let figures = measured.stalls.get(&(command, kind))?;
+            let waits = figures.iter().map(|figure| figure.0).collect();
+            let times = figures.iter().map(|figure| figure.1).collect();
+            Some((median(Some(&waits)), median(Some(&times))))
+        };
+        let (Some(own), Some(redis)) = (of(Kind::Fastkeep), of(Kind::RedisMemory)) else { continue };
+        let _ = writeln!(
+            page,
+            "| `{command}` | {:.1} | {:.1} | {:.2} | {:.1} | {:.1} |",
+            own.0,
+            redis.0,
+            own.0 / redis.0,
+            own.1,
+            redis.1
+        );
+    }
+}
+
+/// Puts the page between the marks of its part in the file.
+pub fn write(file: &Path, part: &str, page: &str) {
     let text = std::fs::read_to_string(file).unwrap();
-    let begin = text.find(BEGIN).expect("docs/performance.md has the begin mark") + BEGIN.len();
-    let end = text.find(END).expect("docs/performance.md has the end mark");
-    let new = format!("{}\n\n{page}\n{}", &text[..begin], &text[end..]);
-    std::fs::write(file, new).unwrap();
+    let (begin, end) =
+        (format!("<!-- bench: {part} (written by make bench) -->"), format!("<!-- bench: end of {part} -->"));
+    let after = text.find(&begin).unwrap_or_else(|| panic!("no mark {begin}")) + begin.len();
+    let until = text.find(&end).unwrap_or_else(|| panic!("no mark {end}"));
+    std::fs::write(file, format!("{}\n\n{}\n\n{}", &text[..after], page.trim_end(), &text[until..])).unwrap();
 }

@@ -5,6 +5,7 @@
 //! snapshots; `seeded` holds one family against redis-server; the binary and the tests of this crate put them together.
 
 pub mod agreement;
+pub mod exchange;
 pub mod families;
 pub mod frame;
 pub mod live;

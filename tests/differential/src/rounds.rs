@@ -1,8 +1,9 @@
 //! A whole comparison: both servers started, random units, then the data after a kill -9, a replay of the log
-//! and a snapshot. The binary and the tests of this crate run it.
+//! and a snapshot; in the end each side reads the other's RDB. The binary and the tests of this crate run it.
 
 use tests_harness::{Fastkeep, Oracle};
 
+use crate::exchange;
 use crate::live::Live;
 
 /// What to run.
@@ -97,6 +98,10 @@ fn one_protocol(plan: Plan, protocol: u8, report: &mut Report) -> std::io::Resul
     if result.is_ok() && live.outcome().differences.is_empty() && !sharded {
         let (expected, got) = live.digests()?;
         report.same(&format!("{title}: DEBUG DIGEST at the end"), &expected, &got);
+    }
+    if result.is_ok() && live.outcome().differences.is_empty() {
+        let differences = exchange::compare(&running, folder.path(), &oracle)?;
+        report.differences.extend(differences.into_iter().map(|difference| format!("{title}: {difference}")));
     }
     report.take(&title, &live, result);
     Ok(())

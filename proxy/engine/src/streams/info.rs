@@ -1,6 +1,7 @@
-//! XINFO: what a stream, its groups and their consumers are like.
+//! XINFO: what a stream, its groups and their consumers are like. Consumers have the field of Redis 7.2 that says when
+//! they were last given something.
 
-use proxy_store::types::{Consumer, Group, StreamEntry, UNKNOWN_READ};
+use proxy_store::types::{Consumer, Group, NEVER_ACTIVE, StreamEntry, UNKNOWN_READ};
 use proxy_store::{Stream, StreamId};
 
 use super::groups::bad_subcommand;
@@ -160,10 +161,11 @@ fn full_group(call: &mut Call<'_>, name: &[u8], group: &Group, counts: &Counts, 
     call.out.bulk(b"consumers");
     call.out.array(group.consumers_len());
     for consumer in group.consumers() {
-        call.out.map(4);
+        call.out.map(5);
         call.out.bulk(b"name");
         call.out.bulk(consumer.name());
         named_integer(call, "seen-time", consumer.seen());
+        named_integer(call, "active-time", consumer.active());
         named_integer(call, "pel-count", consumer.pending_len() as i64);
         call.out.bulk(b"pending");
         call.out.array(consumer.pending_len().min(most));
@@ -201,12 +203,15 @@ pub(crate) fn xinfo_consumers(call: &mut Call<'_>) -> Result<(), Fail> {
     let group = stream.group(name).ok_or_else(|| no_group(key.bytes, name))?;
     call.out.array(group.consumers_len());
     for consumer in group.consumers() {
-        call.out.map(3);
+        call.out.map(4);
         call.out.bulk(b"name");
         call.out.bulk(consumer.name());
         named_integer(call, "pending", consumer.pending_len() as i64);
         let idle = idle_ms(call, consumer.seen());
         named_integer(call, "idle", idle);
+        let active = consumer.active();
+        let inactive = if active == NEVER_ACTIVE { NEVER_ACTIVE } else { idle_ms(call, active) };
+        named_integer(call, "inactive", inactive);
     }
     Ok(())
 }
@@ -232,4 +237,43 @@ pub(crate) fn xinfo_help(call: &mut Call<'_>) -> Result<(), Fail> {
 /// XINFO without a subcommand never gets here: its row wants two arguments.
 pub(crate) fn xinfo(_call: &mut Call<'_>) -> Result<(), Fail> {
     Err(Fail::SYNTAX)
+}
+
+#[cfg(test)]
+mod tests {
+    //! When a consumer was active: whenever it was given something to acknowledge, and not when it looked at what it has; COPY
+    //! keeps it, and so does a replica.
+
+    use crate::testing::TestDb;
+
+    /// "idle inactive" of the only consumer.
+    fn times(db: &mut TestDb, key: &str) -> String {
+        let info = db.line(&format!("XINFO CONSUMERS {key} g"));
+        let at = |name: &str| {
+            let from = info.find(&format!("{name} :")).map_or(0, |found| found + name.len() + 2);
+            info[from..].split([' ', ']']).next().unwrap_or_default().to_owned()
+        };
+        format!("{} {}", at("idle"), at("inactive"))
+    }
+
+    #[test]
+    fn consumers_are_active_when_they_are_given_something() {
+        let mut db = TestDb::new();
+        db.line("XADD s 1-1 f v");
+        db.line("XGROUP CREATE s g 0");
+        db.line("XGROUP CREATECONSUMER s g c");
+        let made = db.line("XINFO CONSUMERS s g");
+        assert!(made.contains("inactive") && made.contains(":-1"), "{made}");
+        db.now_ms += 10;
+        db.line("XREADGROUP GROUP g c STREAMS s >");
+        db.now_ms += 100;
+        assert_eq!(times(&mut db, "s"), "100 100");
+        db.line("XREADGROUP GROUP g c STREAMS s 0");
+        db.now_ms += 5;
+        assert_eq!(times(&mut db, "s"), "5 105");
+        db.line("XACK s g 1-1");
+        db.line("COPY s t");
+        assert_eq!(times(&mut db, "t"), "5 105");
+        db.check();
+    }
 }

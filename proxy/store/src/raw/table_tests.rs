@@ -172,7 +172,8 @@ fn scans_miss_nothing() {
         model.table.check(&model.hasher).unwrap();
     }
     println!("{seen_total} nodes given, {duplicates} twice");
-    assert!(duplicates * 20 <= seen_total);
+    // A few tables of a few keys say nothing about how many.
+    assert!(cfg!(miri) || duplicates * 20 <= seen_total);
 }
 
 #[test]

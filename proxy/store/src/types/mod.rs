@@ -24,7 +24,8 @@ pub use limits::Limits;
 pub use list::{End, List, ListChunk, ListRange};
 pub use set::Set;
 pub use stream::{
-    Consumer, Group, Pending, Stream, StreamEntry, StreamId, StreamImage, StreamNode, UNKNOWN_READ,
+    Consumer, Group, NEVER_ACTIVE, Pending, Stream, StreamEntry, StreamId, StreamImage, StreamNode,
+    UNKNOWN_READ,
 };
 pub use value::{OwnedValue, Value};
 pub use zset::{LexBound, ScoreBound, ZSet, ZSetRange};

@@ -135,6 +135,7 @@ impl Keyed<'_> {
             52..66 => self.lifetime(),
             66..94 => self.key_command(),
             94..97 => self.other_type(),
+            97 if self.chance(20) => self.waiting(),
             _ => self.database(),
         };
         // Now and then an argument too few, too many, or in another case of letters.
@@ -344,12 +345,18 @@ impl Keyed<'_> {
             12 => self.scan(),
             13 => self.shaped("RANDOMKEY", ""),
             14 => {
-                let sub = self.pick(&["ENCODING", "REFCOUNT", "FREQ", "FOO"]);
+                let sub = self.pick(&["ENCODING", "REFCOUNT", "IDLETIME", "FREQ", "FOO"]);
                 [vec!["OBJECT".into(), sub], self.shaped("", "k")[1..].to_vec()].concat()
             }
             15 => [vec!["DEBUG".into(), "DIGEST-VALUE".into()], self.many("", "k")[1..].to_vec()].concat(),
             _ => self.shaped("DBSIZE", ""),
         }
+    }
+
+    /// Neither side has replicas, so that no more than a moment is waited for.
+    fn waiting(&mut self) -> Command {
+        let replicas = self.pick(&["0", "0", "1", "x", "", "9223372036854775808"]);
+        vec!["WAIT".into(), replicas, self.pick(&["1", "1", "-1", "x", ""])]
     }
 
     /// A database number, usually one of two that exist.

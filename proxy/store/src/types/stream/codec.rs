@@ -14,10 +14,11 @@ mod part {
     pub(super) const GROUP: u8 = 3;
     pub(super) const CONSUMER: u8 = 4;
     pub(super) const PENDING: u8 = 5;
+    pub(super) const ACTIVE: u8 = 6;
 }
 
 /// Writes the parts of a stream: nodes in their order, counters, then each group followed by its consumers, each
-/// followed by what is pending for it.
+/// followed by what is pending for it and by when it was active.
 #[derive(Debug)]
 pub struct StreamImage<'o> {
     out: &'o mut Vec<u8>,
@@ -61,6 +62,12 @@ impl<'o> StreamImage<'o> {
         self.out.extend_from_slice(&time.to_le_bytes());
         put_varint(self.out, count);
     }
+
+    /// When the last consumer was active. Without it: when it was seen if something is pending for it, else never.
+    pub fn active(&mut self, time: i64) {
+        self.out.push(part::ACTIVE);
+        self.out.extend_from_slice(&time.to_le_bytes());
+    }
 }
 
 /// Appends the parts of `stream`.
@@ -77,6 +84,7 @@ pub(in crate::types) fn encode(stream: &Stream, out: &mut Vec<u8>) {
                     image.pending(id, pending.time, pending.count);
                 }
             }
+            image.active(consumer.active());
         }
     }
 }
@@ -149,6 +157,12 @@ fn read_groups(reader: &mut Reader<'_>, stream: &mut Stream) -> Result<(), Image
                     return Err(ImageError::Duplicate);
                 }
                 if !stream.pend(group, consumer, time, std::iter::once((id, count))) {
+                    return Err(ImageError::Length);
+                }
+            }
+            part::ACTIVE => {
+                let time = i64::from_le_bytes(reader.array().ok_or(ImageError::Length)?);
+                if !stream.set_active(group, consumer, time) {
                     return Err(ImageError::Length);
                 }
             }

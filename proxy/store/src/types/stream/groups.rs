@@ -10,6 +10,8 @@ use super::StreamId;
 
 /// Entries read when nobody knows.
 pub const UNKNOWN_READ: i64 = -1;
+/// When a consumer was active that never was.
+pub const NEVER_ACTIVE: i64 = -1;
 
 /// What a pending entry takes in both indexes, on average: nodes of either tree are about two thirds full.
 const PENDING_BYTES: usize = 96;
@@ -30,6 +32,7 @@ pub struct Pending {
 pub struct Consumer {
     name: Box<[u8]>,
     seen: i64,
+    active: i64,
     pending: BTreeSet<StreamId>,
 }
 
@@ -41,6 +44,11 @@ impl Consumer {
     /// When it was last there, unix milliseconds.
     pub fn seen(&self) -> i64 {
         self.seen
+    }
+
+    /// When it was last given entries to acknowledge, unix milliseconds; [`NEVER_ACTIVE`] if it never was.
+    pub fn active(&self) -> i64 {
+        self.active
     }
 
     /// Number of its pending entries.
@@ -161,7 +169,8 @@ impl Group {
             }
             Err(at) => at,
         };
-        let consumer = Some(Consumer { name: name.into(), seen, pending: BTreeSet::new() });
+        let consumer =
+            Some(Consumer { name: name.into(), seen, active: NEVER_ACTIVE, pending: BTreeSet::new() });
         self.name_bytes += size_class(name.len());
         let place = match self.free.pop() {
             Some(place) => place,
@@ -175,6 +184,18 @@ impl Group {
         }
         self.by_name.insert(at, place);
         true
+    }
+
+    /// Sets when a consumer was last active; false when there is no such consumer.
+    pub(super) fn set_active(&mut self, name: &[u8], active: i64) -> bool {
+        let place = self.search(name).ok().and_then(|at| self.by_name.get(at).copied());
+        match place.and_then(|place| self.consumers.get_mut(place as usize)) {
+            Some(Some(consumer)) => {
+                consumer.active = active;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Removes a consumer with what was pending for it.
@@ -192,7 +213,8 @@ impl Group {
         true
     }
 
-    /// Makes an entry pending for a consumer, whoever had it; false when there is no such consumer.
+    /// Makes an entry pending for a consumer, whoever had it; false when there is no such consumer. One that is given
+    /// what it didn't have was active when it was last seen, which is now.
     pub(super) fn pend(&mut self, name: &[u8], id: StreamId, time: i64, count: u64) -> bool {
         let Some(place) = self.search(name).ok().and_then(|at| self.by_name.get(at).copied()) else {
             return false;
@@ -204,6 +226,7 @@ impl Group {
             None => {}
         }
         if let Some(Some(consumer)) = self.consumers.get_mut(place as usize) {
+            consumer.active = consumer.seen;
             consumer.pending.insert(id);
         }
         true

@@ -19,7 +19,7 @@ use node::{Node, Spot};
 
 pub use codec::StreamImage;
 pub(super) use codec::{decode, encode};
-pub use groups::{Consumer, Group, Pending, UNKNOWN_READ};
+pub use groups::{Consumer, Group, NEVER_ACTIVE, Pending, UNKNOWN_READ};
 pub use id::StreamId;
 pub use node::StreamEntry;
 
@@ -267,6 +267,11 @@ impl Stream {
             group.set_consumer(name, seen);
             true
         })
+    }
+
+    /// Sets when a consumer was last active, as an image says it.
+    fn set_active(&mut self, group: &[u8], name: &[u8], active: i64) -> bool {
+        self.edit_group(group, |group| group.set_active(name, active))
     }
 
     pub(crate) fn delete_consumer(&mut self, group: &[u8], name: &[u8]) -> bool {
