@@ -1,6 +1,6 @@
 //! The set commands: membership, random members, and the algebra of several sets.
 
-use proxy_store::{Entry, Reason, Set};
+use proxy_store::{Elem, Entry, Reason, Set};
 
 use crate::call::Call;
 use crate::elements::{Intent, Member, MemberSet, Picks, int_at_least, pop_count, scan_header};
@@ -229,10 +229,21 @@ fn intersect<'a>(sets: Vec<Option<&'a Set>>, mut f: impl FnMut(Member<'a>) -> bo
     }
 }
 
+/// Up to this many sets, a member of one is looked for in those before it; above, a table of all that was seen is built.
+const LOOK_UP: usize = 4;
+
 fn union<'a>(sets: &[Option<&'a Set>]) -> Vec<Member<'a>> {
-    let present: Vec<&Set> = sets.iter().copied().flatten().collect();
-    if let [only] = present[..] {
-        return only.iter().map(Member::from).collect();
+    let mut present: Vec<&Set> = sets.iter().copied().flatten().collect();
+    if present.len() <= LOOK_UP {
+        // The largest first: its members are not looked for at all.
+        present.sort_by_key(|set| std::cmp::Reverse(set.len()));
+        let mut members = Vec::with_capacity(present.first().map_or(0, |set| set.len()));
+        for (at, set) in present.iter().enumerate() {
+            let before = present.get(..at).unwrap_or_default();
+            let new = |member: &Elem<'_>| !before.iter().any(|set| set.contains_elem(*member));
+            members.extend(set.iter().filter(new).map(Member::from));
+        }
+        return members;
     }
     let mut seen = MemberSet::default();
     let mut members = Vec::new();

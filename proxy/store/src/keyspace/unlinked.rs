@@ -42,7 +42,7 @@ impl Unlinked {
     /// Frees an entry that was deleted or replaced: at once, or later if it is big.
     pub(super) fn add_entry(&mut self, entry: EntryBox) {
         if let Some(collection) = entry.into_collection()
-            && len(&collection) > BIG
+            && collection.len() > BIG
         {
             let bytes = collection.heap_bytes() as u64;
             self.objects += 1;
@@ -80,9 +80,9 @@ impl Unlinked {
     /// Frees a part of the last collection; returns how much of the budget went.
     fn free_elements(&mut self, budget: usize) -> usize {
         let Some((collection, bytes)) = self.collections.last_mut() else { return 0 };
-        let before = len(collection);
+        let before = collection.len();
         let done = free_part(collection, budget);
-        let left = if done { 0 } else { *bytes * len(collection) as u64 / before.max(1) as u64 };
+        let left = if done { 0 } else { *bytes * collection.len() as u64 / before.max(1) as u64 };
         self.bytes -= *bytes - left;
         *bytes = left;
         if done {
@@ -116,16 +116,6 @@ impl Unlinked {
             self.flushed.push(flushed);
         }
         freed
-    }
-}
-
-fn len(collection: &Collection) -> usize {
-    match collection {
-        Collection::List(list) => list.len(),
-        Collection::Hash(hash) => hash.len(),
-        Collection::Set(set) => set.len(),
-        Collection::ZSet(zset) => zset.len(),
-        Collection::Stream(stream) => stream.weight(),
     }
 }
 

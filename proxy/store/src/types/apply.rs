@@ -40,6 +40,17 @@ impl Collection {
         }
     }
 
+    /// Number of elements; of a stream, nodes and pending entries: what freeing costs.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::List(list) => list.len(),
+            Self::Hash(hash) => hash.len(),
+            Self::Set(set) => set.len(),
+            Self::ZSet(zset) => zset.len(),
+            Self::Stream(stream) => stream.weight(),
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Self::List(list) => list.is_empty(),
@@ -73,8 +84,27 @@ impl Collection {
     }
 }
 
+/// Whether an effect removes all that a collection holds: what it names was there, once each, when it was decided.
+fn removes_all(value: &Collection, effect: &Effect<'_>) -> bool {
+    match (value, effect) {
+        (Collection::List(list), Effect::ListPop { count, .. }) => *count >= list.len() as u64,
+        (Collection::List(_), Effect::ListTrim { count, .. }) => *count == 0,
+        (Collection::Hash(hash), Effect::HashDelete { items, .. }) => items.len() == hash.len(),
+        (Collection::Set(set), Effect::SetRemove { items, .. }) => items.len() == set.len(),
+        (Collection::ZSet(zset), Effect::ZSetRemove { items, .. }) => items.len() == zset.len(),
+        _ => false,
+    }
+}
+
+/// Collections with more elements than this are left as they are by an effect that removes all of them, so that they
+/// are freed bit by bit like those that DEL removes.
+const LEFT_WHOLE: usize = 64;
+
 /// Carries out one collection effect.
 pub(crate) fn apply_collection(value: &mut Collection, effect: &Effect<'_>, limits: &Limits) -> Applied {
+    if value.len() > LEFT_WHOLE && removes_all(value, effect) {
+        return Applied { now_empty: true, fitted: true };
+    }
     let fitted = match value {
         Collection::List(list) => apply_list(list, effect, limits),
         Collection::Hash(hash) => apply_hash(hash, effect, limits),
@@ -118,9 +148,7 @@ fn apply_hash(hash: &mut Hash, effect: &Effect<'_>, limits: &Limits) -> bool {
             });
             true
         }
-        Effect::HashDelete { items, .. } => {
-            items.iter().filter(|field| hash.remove(field)).count() == items.len()
-        }
+        Effect::HashDelete { items, .. } => hash.remove_all(items) == items.len(),
         _ => false,
     }
 }
@@ -133,9 +161,7 @@ fn apply_set(set: &mut Set, effect: &Effect<'_>, limits: &Limits) -> bool {
             });
             true
         }
-        Effect::SetRemove { items, .. } => {
-            items.iter().filter(|member| set.remove(member)).count() == items.len()
-        }
+        Effect::SetRemove { items, .. } => set.remove_all(items) == items.len(),
         _ => false,
     }
 }
@@ -148,9 +174,7 @@ fn apply_zset(zset: &mut ZSet, effect: &Effect<'_>, limits: &Limits) -> bool {
             });
             true
         }
-        Effect::ZSetRemove { items, .. } => {
-            items.iter().filter(|member| zset.remove(member)).count() == items.len()
-        }
+        Effect::ZSetRemove { items, .. } => zset.remove_all(items) == items.len(),
         _ => false,
     }
 }

@@ -72,3 +72,84 @@ fn other_effects_and_other_types() {
     assert_eq!(run(&mut zset, |w, k| w.persist(k, None)), MISFIT);
     assert_eq!(run(&mut zset, |w, k| w.zset_remove(k, None).item(b"m")), EMPTIED);
 }
+
+/// Members with their scores or values, sorted.
+fn contents(value: &Collection) -> Vec<(Vec<u8>, String)> {
+    let mut found: Vec<(Vec<u8>, String)> = match value.as_value() {
+        Value::Hash(hash) => hash.iter().map(|(f, v)| (f.to_vec(), format!("{v:?}"))).collect(),
+        Value::Set(set) => set.iter().map(|member| (member.to_vec(), String::new())).collect(),
+        Value::ZSet(zset) => zset.iter().map(|(m, score)| (m.to_vec(), score.to_string())).collect(),
+        _ => Vec::new(),
+    };
+    found.sort();
+    found
+}
+
+fn check(value: &Collection) {
+    match value {
+        Collection::Hash(hash) => hash.check(),
+        Collection::Set(set) => set.check(),
+        Collection::ZSet(zset) => zset.check(),
+        _ => {}
+    }
+}
+
+/// Removing many at once, which numbers the rest anew, leaves what removing one by one leaves; and what then comes and
+/// goes meets a sound structure.
+#[test]
+fn many_are_removed_as_one_by_one() {
+    let name = |number: usize| format!("member {number}").into_bytes();
+    for size in [70, 700, 6_000] {
+        for mut value in [
+            Collection::Hash(Hash::new_large(size / 2)),
+            Collection::Set(Set::new_large(size)),
+            Collection::ZSet(ZSet::new_large(1)),
+        ] {
+            let add = |w: &mut EffectWriter<'_>, key: Key<'_>, value: &Collection, number: usize| match value
+            {
+                Collection::Hash(_) => w.hash_set(key, None).item(&name(number), &name(number * 3)),
+                Collection::Set(_) => w.set_add(key, None).item(&name(number)),
+                _ => w.zset_add(key, None).item(&name(number), (number % 17) as f64),
+            };
+            let remove = |w: &mut EffectWriter<'_>, key: Key<'_>, value: &Collection, numbers: &[usize]| {
+                let mut items = match value {
+                    Collection::Hash(_) => w.hash_delete(key, None),
+                    Collection::Set(_) => w.set_remove(key, None),
+                    _ => w.zset_remove(key, None),
+                };
+                for number in numbers {
+                    items.item(&name(*number));
+                }
+            };
+            let kind = |value: &Collection| match value {
+                Collection::Hash(_) => Collection::Hash(Hash::new()),
+                Collection::Set(_) => Collection::Set(Set::new()),
+                _ => Collection::ZSet(ZSet::new()),
+            };
+            let like = kind(&value);
+            (0..size).for_each(|number| {
+                run(&mut value, |w, k| add(w, k, &like, number));
+            });
+            let mut gone: Vec<usize> = (0..size).filter(|number| number * 7919 % 10 < 7).collect();
+            let mut expected = contents(&value);
+            expected.retain(|(member, _)| !gone.iter().any(|number| name(*number) == *member));
+            assert_eq!(run(&mut value, |w, k| remove(w, k, &like, &gone)), FITTED);
+            check(&value);
+            assert_eq!(contents(&value), expected);
+            // Members that are not there are passed over, and told.
+            gone.push(size * 10);
+            assert!(!run(&mut value, |w, k| remove(w, k, &like, &gone)).fitted);
+            (0..size).for_each(|number| {
+                run(&mut value, |w, k| add(w, k, &like, number));
+            });
+            (0..size / 2).for_each(|number| {
+                run(&mut value, |w, k| remove(w, k, &like, &[number]));
+            });
+            check(&value);
+            assert_eq!(value.len(), size - size / 2);
+            // All at once: the key is to be deleted, and the elements are freed later.
+            let rest: Vec<usize> = (size / 2..size).collect();
+            assert_eq!(run(&mut value, |w, k| remove(w, k, &like, &rest)), EMPTIED);
+        }
+    }
+}

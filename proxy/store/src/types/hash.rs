@@ -6,6 +6,7 @@ use super::image::ImageError;
 use super::large::{Members, Named};
 use super::packed::{Entry, Listpack, listpack};
 use super::{Elem, Limits};
+use crate::effect::Items;
 use crate::effect::wire::{Reader, put_varint};
 use crate::memory::size_class;
 
@@ -84,11 +85,9 @@ impl Hash {
         Self::default()
     }
 
-    /// An empty one in the large form.
-    pub(crate) fn new_large() -> Self {
-        let mut new = Self::new();
-        new.enlarge();
-        new
+    /// An empty one in the large form that is about to get so many fields.
+    pub(crate) fn new_large(count: usize) -> Self {
+        Self(Form::Large(Box::new(Members::for_elements(count))))
     }
 
     pub fn len(&self) -> usize {
@@ -211,15 +210,18 @@ impl Hash {
             self.enlarge();
         }
         let Form::Large(members) = &mut self.0 else { return false };
-        match members.find(field) {
-            Some(id) => {
-                members.update(id, |node| node.set_value(value));
-                false
-            }
-            None => {
-                members.insert(Field::new(field, value));
-                true
-            }
+        let (id, new) = members.find_or_insert(field, || Field::new(field, value));
+        if !new {
+            members.update(id, |node| node.set_value(value));
+        }
+        new
+    }
+
+    /// Removes fields; how many were there.
+    pub(crate) fn remove_all(&mut self, names: &Items<'_>) -> usize {
+        match &mut self.0 {
+            Form::Large(members) if members.is_many(names.len()) => members.remove_all(names.iter()).0,
+            _ => names.iter().filter(|name| self.remove(name)).count(),
         }
     }
 

@@ -262,9 +262,9 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<OwnedValue, ImageError> {
         tag::HASH => OwnedValue::Hash(read_hash(body, Hash::new(), limits)?),
         tag::SET => OwnedValue::Set(read_set(body, Set::new(), limits)?),
         tag::ZSET => OwnedValue::ZSet(read_zset(body, ZSet::new(), limits)?),
-        tag::LARGE_HASH => OwnedValue::Hash(read_hash(body, Hash::new_large(), limits)?),
-        tag::LARGE_SET => OwnedValue::Set(read_set(body, Set::new_large(), limits)?),
-        tag::LARGE_ZSET => OwnedValue::ZSet(read_zset(body, ZSet::new_large(), limits)?),
+        tag::LARGE_HASH => OwnedValue::Hash(read_hash(body, Hash::new_large(expected(body)), limits)?),
+        tag::LARGE_SET => OwnedValue::Set(read_set(body, Set::new_large(expected(body)), limits)?),
+        tag::LARGE_ZSET => OwnedValue::ZSet(read_zset(body, ZSet::new_large(expected(body)), limits)?),
         tag::LIST_CHUNKS => OwnedValue::List(read_list_chunks(body, limits)?),
         tag::HASH_LISTPACK => OwnedValue::Hash(Hash::from_listpack(body, limits)?),
         tag::SET_INTSET => OwnedValue::Set(Set::from_intset(body, limits)?),
@@ -279,6 +279,11 @@ fn counted(body: &[u8]) -> Result<(u32, Reader<'_>), ImageError> {
     let mut reader = Reader::new(body);
     let count = u32::from_le_bytes(reader.array().ok_or(ImageError::Length)?);
     if count == 0 { Err(ImageError::Empty) } else { Ok((count, reader)) }
+}
+
+/// How many items to make room for: no more than there can be in so many bytes.
+fn expected(body: &[u8]) -> usize {
+    counted(body).map_or(0, |(count, _)| (count as usize).min(body.len() / 2))
 }
 
 fn finished<T>(reader: &Reader<'_>, value: T) -> Result<T, ImageError> {

@@ -6,6 +6,7 @@ use super::image::ImageError;
 use super::large::{Member, Members};
 use super::packed::Intset;
 use super::{Elem, Limits, parse_i64};
+use crate::effect::Items;
 use crate::memory::size_class;
 
 /// Distinct byte strings.
@@ -29,11 +30,9 @@ impl Set {
         Self::default()
     }
 
-    /// An empty one in the large form.
-    pub(crate) fn new_large() -> Self {
-        let mut new = Self::new();
-        new.enlarge();
-        new
+    /// An empty one in the large form that is about to get so many members.
+    pub(crate) fn new_large(count: usize) -> Self {
+        Self(Form::Large(Box::new(Members::for_elements(count))))
     }
 
     pub fn len(&self) -> usize {
@@ -149,11 +148,15 @@ impl Set {
             self.enlarge();
         }
         let Form::Large(members) = &mut self.0 else { return false };
-        let new = members.find(member).is_none();
-        if new {
-            members.insert(Member::new(member));
+        members.find_or_insert(member, || Member::new(member)).1
+    }
+
+    /// Removes members; how many were there.
+    pub(crate) fn remove_all(&mut self, names: &Items<'_>) -> usize {
+        match &mut self.0 {
+            Form::Large(members) if members.is_many(names.len()) => members.remove_all(names.iter()).0,
+            _ => names.iter().filter(|name| self.remove(name)).count(),
         }
-        new
     }
 
     /// Removes a member; true when it was there.

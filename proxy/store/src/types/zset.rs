@@ -13,6 +13,7 @@ use super::large::{Member, Members, Named};
 use super::packed::{Entry, Listpack, listpack};
 use super::score::{self, ScoreBuf};
 use super::{Elem, Limits};
+use crate::effect::Items;
 use crate::memory::size_class;
 
 /// One end of a range of scores. Infinite scores are ordinary values here.
@@ -108,11 +109,9 @@ impl ZSet {
         Self::default()
     }
 
-    /// An empty one in the large form.
-    pub(crate) fn new_large() -> Self {
-        let mut new = Self::new();
-        new.enlarge();
-        new
+    /// An empty one in the large form that is about to get so many members.
+    pub(crate) fn new_large(count: usize) -> Self {
+        Self(Form::Large(Box::new(Large { members: Members::for_elements(count), tree: Tree::new() })))
     }
 
     pub fn len(&self) -> usize {
@@ -320,6 +319,14 @@ impl ZSet {
         }
     }
 
+    /// Removes members; how many were there.
+    pub(crate) fn remove_all(&mut self, names: &Items<'_>) -> usize {
+        match &mut self.0 {
+            Form::Large(large) if large.members.is_many(names.len()) => large.remove_all(names.iter()),
+            _ => names.iter().filter(|name| self.remove(name)).count(),
+        }
+    }
+
     fn enlarge(&mut self) {
         let mut large = Large { members: Members::new(), tree: Tree::new() };
         for (member, score) in self.iter() {
@@ -391,10 +398,11 @@ impl Large {
     }
 
     fn insert(&mut self, member: &[u8], score: f64) -> bool {
-        let Some(id) = self.members.find(member) else {
-            self.insert_new(Member::new(member), score);
+        let (id, new) = self.members.find_or_insert(member, || Scored { member: Member::new(member), score });
+        if new {
+            self.place(id, score);
             return true;
-        };
+        }
         let old = self.members.update(id, |node| std::mem::replace(&mut node.score, score)).unwrap_or(score);
         let (old_key, key, member) = (score_key(old), score_key(score), Elem::Bytes(member));
         if old_key != key {
@@ -406,9 +414,25 @@ impl Large {
 
     fn insert_new(&mut self, member: Member, score: f64) {
         let id = self.members.insert(Scored { member, score });
+        self.place(id, score);
+    }
+
+    /// Gives the member with this number its place in the order.
+    fn place(&mut self, id: u32, score: f64) {
         let key = score_key(score);
         let name = self.members.get(id).map_or(Elem::Bytes(b""), |node| node.member.as_elem());
         self.tree.insert(Item { key, id }, before(&self.members, key, name, id));
+    }
+
+    fn remove_all<'n>(&mut self, names: impl Iterator<Item = &'n [u8]>) -> usize {
+        let (removed, numbers) = self.members.remove_all(names);
+        let old = std::mem::replace(&mut self.tree, Tree::new());
+        for item in old.range(0, usize::MAX) {
+            if let Some(id) = numbers.get(item.id as usize).copied().flatten() {
+                self.tree.push(Item { id, ..item });
+            }
+        }
+        removed
     }
 
     fn remove(&mut self, member: &[u8]) -> bool {

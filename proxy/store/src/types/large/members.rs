@@ -108,6 +108,11 @@ impl<N: Named> Members<N> {
         }
     }
 
+    /// An empty one that is about to get so many elements.
+    pub(crate) fn for_elements(count: usize) -> Self {
+        Self { nodes: Segments::new(), table: Table::for_elements(count), bytes: 0 }
+    }
+
     /// The number of the element with this name.
     #[inline]
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
@@ -117,13 +122,33 @@ impl<N: Named> Members<N> {
     /// The same for a name in its canonical form.
     #[inline]
     pub(crate) fn find_elem(&self, name: Elem<'_>) -> Option<u32> {
-        self.table.find(hashing::hash(name), |id| self.get(id).is_some_and(|node| same(node.name(), name)))
+        self.find_hashed(name, hashing::hash(name))
+    }
+
+    #[inline]
+    fn find_hashed(&self, name: Elem<'_>, hash: u64) -> Option<u32> {
+        self.table.find(hash, |id| self.get(id).is_some_and(|node| same(node.name(), name)))
+    }
+
+    /// The number of the element with this name, or of the one that is made and added because there is none: then true.
+    #[inline]
+    pub(crate) fn find_or_insert(&mut self, name: &[u8], make: impl FnOnce() -> N) -> (u32, bool) {
+        let canonical = Self::canonical(name);
+        let hash = hashing::hash(canonical);
+        match self.find_hashed(canonical, hash) {
+            Some(id) => (id, false),
+            None => (self.insert_hashed(make(), hash), true),
+        }
     }
 
     /// Adds an element whose name is not there yet; returns its number.
     pub(crate) fn insert(&mut self, node: N) -> u32 {
-        let id = self.nodes.len() as u32;
         let hash = hashing::hash(node.name());
+        self.insert_hashed(node, hash)
+    }
+
+    fn insert_hashed(&mut self, node: N, hash: u64) -> u32 {
+        let id = self.nodes.len() as u32;
         self.bytes += node.heap_bytes();
         self.nodes.push(node);
         let nodes = &self.nodes;
@@ -151,6 +176,46 @@ impl<N: Named> Members<N> {
         let node = self.nodes.swap_remove(id as usize)?;
         self.bytes -= node.heap_bytes();
         Some(Removed { moved_from: (id < last).then_some(last) })
+    }
+
+    /// Whether it is cheaper to renumber all than to remove so many one by one.
+    pub(crate) fn is_many(&self, count: usize) -> bool {
+        count > 64 && count > self.len() / 8
+    }
+
+    /// Removes the elements with these names, which may be missing, and numbers the others anew in their old order. Gives
+    /// how many were there, and the new number of each old one (none for those that are gone).
+    pub(crate) fn remove_all<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n [u8]>,
+    ) -> (usize, Vec<Option<u32>>) {
+        let mut gone = vec![false; self.len()];
+        let mut removed = 0;
+        for name in names {
+            if let Some(gone) = self.find(name).and_then(|id| gone.get_mut(id as usize))
+                && !std::mem::replace(gone, true)
+            {
+                removed += 1;
+            }
+        }
+        let mut next = 0;
+        let number = |gone: bool| {
+            let id = (!gone).then_some(next);
+            next += u32::from(!gone);
+            id
+        };
+        let numbers: Vec<Option<u32>> = gone.iter().copied().map(number).collect();
+        let mut freed = 0;
+        let mut places = gone.into_iter();
+        self.nodes.retain(|node| {
+            let gone = places.next().unwrap_or(false);
+            freed += if gone { node.heap_bytes() } else { 0 };
+            !gone
+        });
+        self.bytes -= freed;
+        let nodes = &self.nodes;
+        self.table.renumber_all(|id| numbers.get(id as usize).copied().flatten(), |id| hash_in(nodes, id));
+        (removed, numbers)
     }
 
     /// Calls `f` for about `count` elements from `cursor` on; returns the next cursor, 0 at the end.

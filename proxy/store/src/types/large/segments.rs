@@ -53,6 +53,13 @@ impl<T, const N: usize> Segments<T, N> {
         Some(value)
     }
 
+    /// Keeps the elements for which `keep` holds, in their order.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+        for segment in std::mem::replace(self, Self::new()).segments {
+            segment.into_iter().filter(|value| keep(value)).for_each(|value| self.push(value));
+        }
+    }
+
     /// Removes the element at `index`; the last one takes its place.
     pub(super) fn swap_remove(&mut self, index: usize) -> Option<T> {
         if index >= self.len {
@@ -67,6 +74,10 @@ impl<T, const N: usize> Segments<T, N> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.segments.iter().flatten()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.segments.iter_mut().flatten()
     }
 
     /// Bytes of the segments and their directory.

@@ -83,6 +83,16 @@ impl Table {
         }
     }
 
+    /// An empty one with as many buckets as `count` elements will need.
+    pub(super) fn for_elements(count: usize) -> Self {
+        let mut new = Self::new();
+        let buckets = count.div_ceil(GROW_LOAD).max(1 << FIRST_LEVEL);
+        (new.buckets.len()..buckets).for_each(|_| new.buckets.push(Bucket::new()));
+        new.level = buckets.ilog2();
+        new.split = buckets - (1 << new.level);
+        new
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.buckets.heap_bytes() + self.overflow.heap_bytes()
     }
@@ -144,6 +154,25 @@ impl Table {
         })
     }
 
+    /// Gives every number the one that `new` says, or drops it, and shrinks to what is left. `hash_of` is asked for new
+    /// numbers.
+    pub(super) fn renumber_all(&mut self, new: impl Fn(u32) -> Option<u32>, hash_of: impl Fn(u32) -> u64) {
+        let (buckets, overflow) = (self.buckets.iter_mut(), self.overflow.iter_mut());
+        let mut len = 0;
+        for id in buckets.chain(overflow).flat_map(|bucket| &mut bucket.ids).filter(|id| **id != EMPTY) {
+            *id = new(*id).unwrap_or(EMPTY);
+            len += usize::from(*id != EMPTY);
+        }
+        self.len = len;
+        while self.is_sparse() {
+            self.shrink(&hash_of);
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.len < SHRINK_LOAD * (self.buckets.len() - 1) && self.buckets.len() > 1 << FIRST_LEVEL
+    }
+
     /// Adds a number that is not there. `hash_of` tells the hash of any number, also of this one.
     pub(super) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
         let home = self.home(hash);
@@ -160,7 +189,7 @@ impl Table {
         let Some((at, lane)) = self.locate(home.index, id) else { return false };
         self.clear_lane(home.index, at, lane);
         self.len -= 1;
-        if self.len < SHRINK_LOAD * (self.buckets.len() - 1) && self.buckets.len() > 1 << FIRST_LEVEL {
+        if self.is_sparse() {
             self.shrink(hash_of);
         }
         true
@@ -227,6 +256,7 @@ impl Table {
             None::<()>
         });
         let Some(tail) = self.bucket_mut(last) else { return };
+        // A tail that renumbering has emptied gives nothing, and goes.
         let from = tail.ids.iter().rposition(|id| *id != EMPTY).unwrap_or(0);
         let (tag, id) = (tail.tags[from], tail.ids[from]);
         tail.ids[from] = EMPTY;

@@ -230,6 +230,11 @@ impl Tree {
         self.inners += made.inners;
     }
 
+    /// Inserts behind all others.
+    pub(crate) fn push(&mut self, item: Item) {
+        self.insert(item, |_| true);
+    }
+
     /// Removes the first entry for which `before` no longer holds, which must be `id`; false when it is another.
     pub(crate) fn remove(&mut self, id: u32, before: impl Fn(Item) -> bool) -> bool {
         let mut gone = Made::default();
