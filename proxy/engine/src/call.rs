@@ -30,6 +30,8 @@ pub struct Context<'a> {
     pub tail: Position,
     /// Slot of argument 1 when routing has computed it already.
     pub slot: Option<u16>,
+    /// Whether [`Call::missed`] is wanted.
+    pub notes_misses: bool,
     /// Whether the command may wait.
     pub patience: Patience<'a>,
     pub rng: &'a mut SmallRng,
@@ -63,6 +65,11 @@ pub struct Call<'a> {
     pub hits: u32,
     /// Lookups that found none.
     pub misses: u32,
+    /// If wanted: keys that were not found, each with the number of effects written before.
+    pub missed: Vec<(usize, u8, Vec<u8>)>,
+    /// The argument that names a key which counts as changed, although no effect changes it.
+    pub touched: Option<usize>,
+    notes_misses: bool,
     tail: Position,
     slot: Option<u16>,
     pub(crate) patience: Patience<'a>,
@@ -81,7 +88,7 @@ impl<'a> Call<'a> {
         fx: EffectWriter<'a>,
         context: Context<'a>,
     ) -> Self {
-        let Context { db, now_ms, primary, tail, slot, patience, rng } = context;
+        let Context { db, now_ms, primary, tail, slot, notes_misses, patience, rng } = context;
         let effects_before = fx.len();
         Self {
             args,
@@ -95,6 +102,9 @@ impl<'a> Call<'a> {
             wait: None,
             hits: 0,
             misses: 0,
+            missed: Vec::new(),
+            touched: None,
+            notes_misses,
             tail,
             slot,
             patience,
@@ -153,7 +163,7 @@ impl<'a> Call<'a> {
                 self.raise_gate(entry.position());
                 if entry.expire_at().is_some_and(|at| at < self.now_ms) {
                     self.expire(key, entry);
-                    self.misses += 1;
+                    self.missed(key);
                     return None;
                 }
                 self.hits += 1;
@@ -161,9 +171,17 @@ impl<'a> Call<'a> {
             }
             Lookup::Missing { gate } => {
                 self.raise_gate(gate);
-                self.misses += 1;
+                self.missed(key);
                 None
             }
+        }
+    }
+
+    #[inline]
+    fn missed(&mut self, key: Key<'_>) {
+        self.misses += 1;
+        if self.notes_misses {
+            self.missed.push((self.fx.len(), key.db, key.bytes.to_vec()));
         }
     }
 

@@ -179,6 +179,8 @@ pub(crate) fn ltrim(call: &mut Call<'_>) -> Result<(), Fail> {
         if count < list.len() {
             let handle = call.handle(&entry);
             call.fx.list_trim(key, handle, start, count);
+        } else {
+            call.touched = Some(1);
         }
     }
     call.out.ok();

@@ -100,6 +100,7 @@ impl TestDb {
         self.body.clear();
         self.index.clear();
         let context = Context {
+            notes_misses: false,
             db: self.db,
             now_ms: self.now_ms,
             primary: true,

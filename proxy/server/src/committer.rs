@@ -92,6 +92,15 @@ fn tell(worker: &Worker, notice: &Notice) {
             let kind = if *sharded { Kind::Shard } else { Kind::Channel };
             publish(&worker.shared, kind, channel, payload);
         }
+        Notice::Event { classes, db, name, key } => {
+            if classes.by_key() {
+                let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+                publish(&worker.shared, Kind::Channel, &channel, name.as_bytes());
+            }
+            if classes.by_event() {
+                publish(&worker.shared, Kind::Channel, format!("__keyevent@{db}__:{name}").as_bytes(), key);
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use async_trait::async_trait;
 use logsvc_client::LogService;
 use parking_lot::Mutex;
-use proxy_shard::{MemoryConfig, Restorer, ShardConfig};
+use proxy_shard::{EventClasses, MemoryConfig, Restorer, ShardConfig};
 use proxy_store::Limits;
 
 use crate::output_limits::OutputLimits;
@@ -143,7 +143,8 @@ pub(crate) struct Params {
     /// Of all shards together.
     pub(crate) memory: Mutex<MemoryConfig>,
     pub(crate) output_limits: Mutex<OutputLimits>,
-    /// Grows when `limits`, `memory`, `output_limits` or `bulk_max_bytes` changes.
+    pub(crate) events: Mutex<EventClasses>,
+    /// Grows when `limits`, `memory`, `output_limits`, `events` or `bulk_max_bytes` changes.
     pub(crate) revision: AtomicU64,
 }
 
@@ -158,6 +159,7 @@ impl Params {
             limits: Mutex::new(config.shard.limits.clone()),
             memory: Mutex::new(config.shard.memory.clone()),
             output_limits: Mutex::default(),
+            events: Mutex::default(),
             revision: AtomicU64::new(0),
         }
     }

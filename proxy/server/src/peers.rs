@@ -93,6 +93,8 @@ pub(crate) enum Message {
     Peer { from: usize, units: Vec<Unit>, answers: Vec<Answer> },
     /// There are messages for connections, see [`crate::push`].
     Push,
+    /// CONFIG SET: follow what has changed.
+    Params,
     /// CLIENT KILL: look at the flag of this connection.
     Kill { token: usize, client: u64 },
     /// Close everything.

@@ -313,4 +313,9 @@ impl Audience for Registry {
     fn receivers(&self, sharded: bool, channel: &[u8]) -> i64 {
         self.receivers(if sharded { Kind::Shard } else { Kind::Channel }, channel)
     }
+
+    fn listens(&self) -> bool {
+        let (channels, patterns, _) = self.sizes();
+        channels + patterns > 0
+    }
 }

@@ -267,10 +267,12 @@ impl Worker {
         self.output_limits.set(*params.output_limits.lock());
         let limits = params.limits.lock().clone();
         let memory = params.memory.lock().share(self.shared.shards);
+        let events = *params.events.lock();
         for (_, local) in self.locals() {
             let mut shard = local.shard.borrow_mut();
             shard.set_limits(limits.clone());
             shard.set_memory(memory.clone());
+            shard.set_events(events);
         }
     }
 
@@ -338,6 +340,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
             Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
             Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
             Message::Push => push::deliver(&worker),
+            Message::Params => worker.follow_params(),
             Message::Kill { token, client } => {
                 if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
                     conn.kill();

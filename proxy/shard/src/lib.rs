@@ -7,6 +7,7 @@
 
 mod blocked;
 mod config;
+mod events;
 mod evict;
 mod keeper;
 pub mod metric_names;
@@ -19,6 +20,7 @@ mod watch;
 
 pub use blocked::{Answer, Blocker, Slip};
 pub use config::{EvictionPolicy, MemoryConfig, ShardConfig};
+pub use events::EventClasses;
 pub use evict::Room;
 pub use keeper::{Host, keep};
 pub use notices::{Audience, Notice};

@@ -5,6 +5,11 @@ use std::collections::VecDeque;
 
 use logsvc_api::Position;
 
+use proxy_commands::Row;
+use proxy_resp::Args;
+use proxy_store::{Key, effect};
+
+use crate::events::{EventClasses, Teller};
 use crate::shard::Shard;
 
 /// Something for others to hear of.
@@ -17,12 +22,22 @@ pub enum Notice {
         channel: Box<[u8]>,
         payload: Box<[u8]>,
     },
+    /// An event of a key.
+    Event {
+        /// Which channels it goes to.
+        classes: EventClasses,
+        db: u8,
+        name: &'static str,
+        key: Box<[u8]>,
+    },
 }
 
 /// Whoever knows how many would get a message.
 pub trait Audience: Send + Sync {
     /// Number of subscriptions that a message would reach now.
     fn receivers(&self, sharded: bool, channel: &[u8]) -> i64;
+    /// Whether anybody listens to anything.
+    fn listens(&self) -> bool;
 }
 
 /// The queue; positions never decrease.
@@ -62,6 +77,66 @@ impl Shard {
             self.notices.add(self.builder.next_position(), notice);
         }
         receivers
+    }
+
+    /// Which events are told of (`notify-keyspace-events`).
+    pub fn set_events(&mut self, classes: EventClasses) {
+        self.events = classes;
+        self.observed = classes.is_on();
+    }
+
+    /// As `Shard::apply_from`, telling those who want to know.
+    #[cold]
+    pub(crate) fn apply_and_tell(
+        &mut self,
+        first: usize,
+        position: Position,
+        command: Option<(&'static Row, Args<'_>)>,
+        missed: &[(usize, u8, Vec<u8>)],
+    ) {
+        if !self.events.is_on() || !self.audience.as_ref().is_some_and(|audience| audience.listens()) {
+            return self.apply_from(first, position);
+        }
+        let mut teller = Teller::new(command);
+        let mut missed = missed.iter().peekable();
+        let mut count = first;
+        while count < self.index.len() {
+            while let Some((_, db, key)) = missed.next_if(|(at, ..)| *at <= count) {
+                teller.missed(*db, key);
+            }
+            let now_ms = self.now_ms();
+            if let Some(at) = self.index.get(count)
+                && let Ok((effect, _)) = effect::decode_one(self.builder.body(), at.offset)
+            {
+                teller.before(&effect, &self.ks, now_ms);
+            }
+            self.apply_one(count, position);
+            count += 1;
+        }
+        for (_, db, key) in missed {
+            teller.missed(*db, key);
+        }
+        self.tell(teller, position);
+    }
+
+    /// A key counts as changed although no effect changes it.
+    #[cold]
+    pub(crate) fn touched(&mut self, row: &'static Row, args: Args<'_>, key: Key<'_>) {
+        self.watches.touch_key(key.db, key.bytes, false);
+        if self.events.is_on() && self.audience.as_ref().is_some_and(|audience| audience.listens()) {
+            let mut teller = Teller::new(Some((row, args)));
+            teller.touched(key);
+            self.tell(teller, self.builder.next_position());
+        }
+    }
+
+    fn tell(&mut self, teller: Teller<'_>, position: Position) {
+        let (classes, notices) = (self.events, &mut self.notices);
+        teller.finish(&self.ks, |db, key, event| {
+            if event.is_in(classes) {
+                notices.add(position, Notice::Event { classes, db, name: event.name, key: key.into() });
+            }
+        });
     }
 
     /// Position of the first thing that others are to be told.

@@ -19,6 +19,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use crate::blocked::BlockedClients;
+use crate::events::EventClasses;
 use crate::evict::{Evictor, Room, Victim};
 use crate::notices::{Audience, Notices};
 use crate::watch::{Watches, is_expired};
@@ -82,10 +83,14 @@ pub struct Shard {
     pub(crate) ks: Keyspace,
     pub(crate) builder: BlockBuilder,
     pub(crate) index: EffectIndex,
-    watches: Watches,
+    pub(crate) watches: Watches,
     pub(crate) blocked: BlockedClients,
     pub(crate) notices: Notices,
     pub(crate) audience: Option<Arc<dyn Audience>>,
+    /// What events are told of.
+    pub(crate) events: EventClasses,
+    /// Somebody wants to hear of changes.
+    pub(crate) observed: bool,
     /// For clients that have waited, until the worker takes them.
     pub(crate) answers: Vec<Answer>,
     rng: SmallRng,
@@ -121,6 +126,8 @@ impl Shard {
             blocked: BlockedClients::default(),
             notices: Notices::default(),
             audience: None,
+            events: EventClasses::default(),
+            observed: false,
             answers: Vec::new(),
             rng: SmallRng::from_os_rng(),
             term: None,
@@ -289,10 +296,13 @@ impl Shard {
         let fx = EffectWriter::new(self.builder.body(), &mut self.index);
         let mark = fx.mark();
         let now_ms = self.now_ms;
-        let context = Context { db, now_ms, primary: true, tail, slot, patience, rng: &mut self.rng };
+        let notes_misses = self.observed && self.events.wants_misses();
+        let rng = &mut self.rng;
+        let context = Context { db, now_ms, primary: true, tail, slot, notes_misses, patience, rng };
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
         let (gate, request, wait) = (call.gate(), call.request.take(), call.wait.take());
+        let (missed, touched) = (std::mem::take(&mut call.missed), call.touched.take());
         if !row.flags.has(Flags::WRITE) {
             self.hits += u64::from(call.hits);
             self.misses += u64::from(call.misses);
@@ -304,7 +314,14 @@ impl Shard {
             out.error("ERR the changes of this command are too large for one record of the log");
             succeeded = false;
         }
-        self.apply_from(effects, position);
+        if self.observed {
+            self.apply_and_tell(effects, position, Some((row, args)), &missed);
+        } else {
+            self.apply_from(effects, position);
+        }
+        if let Some(at) = touched {
+            self.touched(row, args, Key::new(db, args.at(at)));
+        }
         if let Some(request) = request {
             self.requested(request, args);
         }
@@ -331,25 +348,40 @@ impl Shard {
     }
 
     #[inline]
-    fn apply_from(&mut self, first: usize, position: Position) {
-        let record = self.builder.body();
-        for at in self.index.iter().skip(first) {
-            match effect::decode_one(record, at.offset) {
-                Ok((effect, _)) => {
-                    if !self.watches.is_empty() {
-                        self.watches.touch(&effect, &self.ks);
-                    }
-                    self.ks.apply(&effect, at.handle, position);
-                    if !self.blocked.is_empty() {
-                        self.blocked.changed(&effect, &self.ks);
-                    }
+    pub(crate) fn apply_from(&mut self, first: usize, position: Position) {
+        for at in first..self.index.len() {
+            self.apply_one(at, position);
+        }
+    }
+
+    /// Applies the effect of the open unit that has this number.
+    #[inline]
+    pub(crate) fn apply_one(&mut self, number: usize, position: Position) {
+        let Some(at) = self.index.get(number) else { return };
+        match effect::decode_one(self.builder.body(), at.offset) {
+            Ok((effect, _)) => {
+                if !self.watches.is_empty() {
+                    self.watches.touch(&effect, &self.ks);
                 }
-                Err(error) => {
-                    // What was written can't be read back: memory and log would part ways here.
-                    tracing::error!(shard = self.id, position, ?error, "an effect does not decode");
-                    self.role = Role::Demoted;
+                self.ks.apply(&effect, at.handle, position);
+                if !self.blocked.is_empty() {
+                    self.blocked.changed(&effect, &self.ks);
                 }
             }
+            Err(error) => {
+                // What was written can't be read back: memory and log would part ways here.
+                tracing::error!(shard = self.id, position, ?error, "an effect does not decode");
+                self.role = Role::Demoted;
+            }
+        }
+    }
+
+    /// Applies what no command has decided.
+    fn apply(&mut self, first: usize, position: Position) {
+        if self.observed {
+            self.apply_and_tell(first, position, None, &[]);
+        } else {
+            self.apply_from(first, position);
         }
     }
 
@@ -507,7 +539,7 @@ impl Shard {
             for (db, slot, key) in &due {
                 fx.delete(Key { db: *db, slot: *slot, bytes: key }, None, Reason::Expired);
             }
-            self.apply_from(0, position);
+            self.apply(0, position);
             self.commit(0);
             self.status.expired.fetch_add(due.len() as u64, Relaxed);
         }
@@ -559,7 +591,7 @@ impl Shard {
                         None,
                         Reason::Evicted,
                     );
-                    self.apply_from(first, position);
+                    self.apply(first, position);
                 }
                 Victim::Unseen => break,
                 Victim::None => {

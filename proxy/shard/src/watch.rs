@@ -78,7 +78,7 @@ impl Watches {
         }
     }
 
-    fn touch_key(&mut self, db: u8, key: &[u8], expiry: bool) {
+    pub(crate) fn touch_key(&mut self, db: u8, key: &[u8], expiry: bool) {
         let Some(ids) = self.by_key.get(&(db, key.to_vec())) else { return };
         for id in ids {
             if let Some(watcher) = self.watchers.get_mut(id) {

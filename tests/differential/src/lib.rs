@@ -11,4 +11,5 @@ pub mod frame;
 pub mod live;
 pub mod rounds;
 pub mod seeded;
+pub mod served;
 pub mod target;

@@ -38,6 +38,11 @@ impl Server {
 }
 
 impl Server {
+    /// The next reply or message.
+    pub fn read(&mut self) -> io::Result<Frame> {
+        Frame::read(&mut self.stream)
+    }
+
     /// Sends requests in one piece, then reads their replies.
     pub fn run_all(&mut self, commands: &[Command]) -> io::Result<Vec<Frame>> {
         let mut requests = Vec::new();

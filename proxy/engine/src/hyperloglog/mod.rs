@@ -137,7 +137,11 @@ pub(crate) fn pfmerge(call: &mut Call<'_>) -> Result<(), Fail> {
     }
     sketch.forget_estimate();
     let handle = call.handle_of(found.as_ref().map(|(_, entry)| entry));
+    let effects = call.fx.len();
     log(call, key, handle, old, &mut sketch);
+    if call.fx.len() == effects {
+        call.touched = Some(1);
+    }
     call.out.ok();
     Ok(())
 }

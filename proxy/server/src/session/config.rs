@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use proxy_commands::Id;
 use proxy_engine::glob_match;
 use proxy_resp::{Args, Reply};
-use proxy_shard::{EvictionPolicy, MemoryConfig};
+use proxy_shard::{EventClasses, EvictionPolicy, MemoryConfig};
 use proxy_store::Limits;
 
 use super::wrong_arguments;
 use crate::config::Params;
 use crate::output_limits::OutputLimits;
+use crate::peers::Message;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
@@ -119,7 +120,10 @@ static SETTINGS: &[Setting] = &[
     Setting { name: "activedefrag", kind: Kind::Always { value: "no", reason: NO_DEFRAG } },
     fixed("cluster-enabled", |_| "no".into()),
     fixed("requirepass", |_| String::new()),
-    fixed("notify-keyspace-events", |_| String::new()),
+    Setting {
+        name: "notify-keyspace-events",
+        kind: Kind::Text { get: get_events, check: check_events, set: set_events },
+    },
     fixed("io-threads", |shared| shared.workers.to_string()),
     fixed("hz", |_| "20".into()),
     fixed("tcp-backlog", |_| "511".into()),
@@ -157,6 +161,16 @@ fn set_output(params: &Params, text: &[u8]) {
     if let Ok(changed) = limits.changed(text, parse_bytes) {
         *limits = changed;
     }
+}
+fn get_events(params: &Params) -> String {
+    params.events.lock().text()
+}
+fn check_events(text: &[u8]) -> Result<(), String> {
+    const WRONG: &str = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+    EventClasses::parse(text).map(drop).ok_or_else(|| WRONG.to_owned())
+}
+fn set_events(params: &Params, text: &[u8]) {
+    *params.events.lock() = EventClasses::parse(text).unwrap_or_default();
 }
 fn get_hash_entries(limits: &Limits) -> i64 {
     limits.hash_max_listpack_entries as i64
@@ -201,6 +215,9 @@ pub(super) fn run(worker: &Rc<Worker>, id: Id, args: Args<'_>, reply: &mut Reply
         Id::ConfigSet => {
             set(&worker.shared, args, reply);
             worker.follow_params();
+            for inbox in &worker.shared.inboxes {
+                let _ = inbox.send(Message::Params);
+            }
         }
         Id::ConfigResetstat => {
             worker.shared.stats.iter().for_each(|stats| stats.reset());

@@ -203,8 +203,10 @@ fn stats(shared: &Shared, out: &mut Lines<'_>) {
     };
     out.put("keyspace_hits", shards(|status| &status.hits));
     out.put("keyspace_misses", shards(|status| &status.misses));
-    out.put("pubsub_channels", 0);
-    out.put("pubsub_patterns", 0);
+    let (channels, patterns, shard_channels) = shared.pubsub.sizes();
+    out.put("pubsub_channels", channels);
+    out.put("pubsub_patterns", patterns);
+    out.put("pubsubshard_channels", shard_channels);
     out.put("latest_fork_usec", 0);
     out.put("total_forks", 0);
     out.put("total_error_replies", sum(shared, |stats| &stats.errors));

@@ -36,6 +36,12 @@ impl EffectIndex {
         self.entries.is_empty()
     }
 
+    /// One effect by its number.
+    #[inline]
+    pub fn get(&self, number: usize) -> Option<EffectAt> {
+        self.entries.get(number).copied()
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = EffectAt> {
         self.entries.iter().copied()
     }
