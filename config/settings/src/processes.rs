@@ -19,6 +19,8 @@ pub struct Up {
     pub bind: String,
     /// Folder of everything that is kept.
     pub data: String,
+    /// A redis.conf whose parameters are taken where they mean something here; the log says what was not taken and why.
+    pub redis_conf: String,
     /// Number of shards; fixed when the data folder is first used.
     pub shards: u32,
     /// The primary's lease.
@@ -46,6 +48,7 @@ impl Default for Up {
             http_port: 8379,
             bind: "127.0.0.1".to_owned(),
             data: "./data".to_owned(),
+            redis_conf: String::new(),
             shards: 1,
             primary: Primary::default(),
             limits: Limits::default(),
@@ -132,6 +135,8 @@ pub struct Proxy {
     pub zone: String,
     /// Folder of the node's identity. Losing it loses no data.
     pub data: String,
+    /// A redis.conf whose parameters are taken where they mean something here; the log says what was not taken and why.
+    pub redis_conf: String,
     /// Number of shards of the cluster; the same on every process.
     pub shards: u32,
     /// The log service.
@@ -159,6 +164,7 @@ impl Default for Proxy {
             bind: "127.0.0.1".to_owned(),
             zone: "az-a".to_owned(),
             data: "./data/proxy".to_owned(),
+            redis_conf: String::new(),
             shards: 1,
             log: LogCluster::default(),
             primary: Primary { lease_ms: 2_000, lease_margin_ms: 200 },

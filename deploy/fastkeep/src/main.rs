@@ -6,6 +6,7 @@
 mod api;
 mod cli;
 mod ctl;
+mod parameters;
 mod parts;
 mod process;
 mod up;

@@ -1,6 +1,6 @@
 //! From settings to the parts' own configurations, and the seams between parts that do not know each other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -62,6 +62,8 @@ pub struct ProxySettings<'a> {
     pub limits: &'a Limits,
     pub engine: &'a Engine,
     pub memory: &'a Memory,
+    /// Redis parameters that outrank the settings, see [`ProxyConfig::parameters`].
+    pub parameters: Vec<(String, Vec<u8>)>,
 }
 
 /// A proxy's configuration.
@@ -91,6 +93,7 @@ pub fn proxy(
         output_pause_bytes: settings.limits.output_pause_bytes as u64,
         output_stall_ms: settings.limits.output_stall_ms,
         shard,
+        parameters: settings.parameters.clone(),
         restorer: Arc::new(SnapshotRestorer { repository, log: Arc::clone(&log) }),
         hooks,
         ..ProxyConfig::new(log)
@@ -194,13 +197,15 @@ impl Restorer for SnapshotRestorer {
 /// What SAVE, SHUTDOWN and INFO ask of the process.
 pub struct ProcessHooks {
     snapshotter: Option<Arc<SnapshotterHandle>>,
+    /// The data folder.
+    data: PathBuf,
     stop: Arc<Notify>,
 }
 
 impl ProcessHooks {
     /// Hooks of a process with or without a snapshotter; `stop` is notified by SHUTDOWN.
-    pub fn new(snapshotter: Option<Arc<SnapshotterHandle>>, stop: Arc<Notify>) -> Self {
-        Self { snapshotter, stop }
+    pub fn new(snapshotter: Option<Arc<SnapshotterHandle>>, data: &Path, stop: Arc<Notify>) -> Self {
+        Self { snapshotter, data: data.to_owned(), stop }
     }
 }
 
@@ -232,6 +237,11 @@ impl Hooks for ProcessHooks {
 
     fn last_snapshot_ok(&self) -> bool {
         self.snapshotter.as_ref().is_none_or(|s| s.status().iter().all(|shard| shard.error.is_none()))
+    }
+
+    fn keep_parameters(&self, text: &[u8]) -> Result<(), String> {
+        crate::parameters::keep(&self.data, text)
+            .map_err(|error| format!("ERR Rewriting config file: {error}"))
     }
 
     fn request_shutdown(&self) {

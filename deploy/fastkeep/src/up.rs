@@ -90,8 +90,13 @@ fn start_proxy(
         limits: &settings.limits,
         engine: &settings.engine,
         memory: &settings.memory,
+        parameters: crate::parameters::given(&settings.redis_conf, Path::new(&settings.data))?,
     };
-    let hooks = Arc::new(ProcessHooks::new(Some(Arc::clone(snapshotter)), Arc::clone(stop)));
+    let hooks = Arc::new(ProcessHooks::new(
+        Some(Arc::clone(snapshotter)),
+        Path::new(&settings.data),
+        Arc::clone(stop),
+    ));
     let config = parts::proxy(&given, Arc::clone(log), Arc::clone(repository), hooks);
     proxy_server::start(config)
         .map(Arc::new)

@@ -293,9 +293,13 @@ pub fn handler(id: Id) -> Run {
         | Id::ClientKill
         | Id::ClientList
         | Id::ClientNoEvict
+        | Id::ClientNoTouch
+        | Id::ClientPause
         | Id::ClientReply
+        | Id::ClientSetinfo
         | Id::ClientSetname
         | Id::ClientUnblock
+        | Id::ClientUnpause
         | Id::Multi
         | Id::Exec
         | Id::Discard
@@ -331,6 +335,35 @@ pub fn handler(id: Id) -> Run {
         | Id::ConfigRewrite
         | Id::ConfigSet
         | Id::Info
+        | Id::Monitor
+        | Id::Slowlog
+        | Id::SlowlogGet
+        | Id::SlowlogHelp
+        | Id::SlowlogLen
+        | Id::SlowlogReset
+        | Id::Latency
+        | Id::LatencyDoctor
+        | Id::LatencyGraph
+        | Id::LatencyHelp
+        | Id::LatencyHistogram
+        | Id::LatencyHistory
+        | Id::LatencyLatest
+        | Id::LatencyReset
+        | Id::Lolwut
+        | Id::Role
+        | Id::Replicaof
+        | Id::Slaveof
+        | Id::Failover
+        | Id::Psync
+        | Id::Sync
+        | Id::Replconf
+        | Id::Bgrewriteaof
+        | Id::Module
+        | Id::ModuleHelp
+        | Id::ModuleList
+        | Id::ModuleLoad
+        | Id::ModuleLoadex
+        | Id::ModuleUnload
         | Id::Memory
         | Id::MemoryDoctor
         | Id::MemoryHelp
@@ -342,7 +375,8 @@ pub fn handler(id: Id) -> Run {
         | Id::BgSave
         | Id::LastSave
         | Id::Shutdown
-        | Id::Wait => return Run::Session,
+        | Id::Wait
+        | Id::WaitAof => return Run::Session,
     };
     Run::Keys(handler)
 }

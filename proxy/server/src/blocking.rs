@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use logsvc_api::ShardId;
@@ -41,10 +42,11 @@ pub(crate) fn run(
 ) -> Flow {
     let client = conn.info.id;
     let slip = Arc::clone(&conn.info.slip);
-    *conn.info.last_command.lock() = row.name;
+    conn.info.last_command.store(row.id as u16, Relaxed);
     let Some(local) = worker.local(id) else {
         let proto = batch.reply.proto();
         let to = conn.wait_for_answer(worker, session, id, batch);
+        worker.forwarding.set(true);
         let work = Work::Blocking { row, args: args.to_owned(), db: session.db, slip };
         worker.send_unit(Unit { shard: id, proto, reply_to: Some(to), client, work });
         return Flow::Block;

@@ -51,7 +51,7 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
 
 /// Sends what waited for positions that are durable now: replies, and what is to be told to others, by position. What a
 /// unit has others be told leaves before its own reply does.
-pub(crate) fn release(worker: &Worker, local: &Local) {
+pub(crate) fn release(worker: &Rc<Worker>, local: &Local) {
     let durable = local.shard.borrow().durable();
     loop {
         let next = local.shard.borrow().next_notice().filter(|next| *next <= durable);
@@ -66,7 +66,7 @@ pub(crate) fn release(worker: &Worker, local: &Local) {
     }
 }
 
-fn release_until(worker: &Worker, local: &Local, until: Position) {
+fn release_until(worker: &Rc<Worker>, local: &Local, until: Position) {
     loop {
         let waiter = {
             let mut waiting = local.waiting.borrow_mut();
@@ -105,7 +105,7 @@ fn tell(worker: &Worker, notice: &Notice) {
 }
 
 /// Hands an answer to a connection, here or elsewhere.
-pub(crate) fn answer(worker: &Worker, peer: usize, answer: Answer) {
+pub(crate) fn answer(worker: &Rc<Worker>, peer: usize, answer: Answer) {
     if peer != worker.index {
         return worker.send_answer(peer, answer);
     }

@@ -1,15 +1,10 @@
-//! What the proxy is told at its start, and the few settings that CONFIG SET may change while it runs.
+//! What the proxy is told at its start.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use logsvc_client::LogService;
-use parking_lot::Mutex;
-use proxy_shard::{EventClasses, MemoryConfig, Restorer, ShardConfig};
-use proxy_store::Limits;
-
-use crate::output_limits::OutputLimits;
+use proxy_shard::{Restorer, ShardConfig};
 
 /// Everything that [`crate::start`] needs.
 pub struct ProxyConfig {
@@ -37,6 +32,9 @@ pub struct ProxyConfig {
     pub keepalive_s: u64,
     /// Settings of each shard; the bound of memory in it is that of all shards together.
     pub shard: ShardConfig,
+    /// What the parameters of CONFIG start with where it differs from the settings, in the form of a redis.conf: each text
+    /// with the name that messages give it. Later ones outrank earlier ones.
+    pub parameters: Vec<(String, Vec<u8>)>,
     /// The log.
     pub log: Arc<dyn LogService>,
     /// Where snapshots come from.
@@ -61,6 +59,7 @@ impl ProxyConfig {
             idle_timeout_s: 0,
             keepalive_s: 300,
             shard: ShardConfig::default(),
+            parameters: Vec::new(),
             log,
             restorer: Arc::new(proxy_shard::NoSnapshots),
             hooks: Arc::new(NoHooks),
@@ -89,6 +88,13 @@ pub trait Hooks: Send + Sync + 'static {
     /// Whether the last snapshot succeeded.
     fn last_snapshot_ok(&self) -> bool {
         true
+    }
+    /// Keeps the text of the parameters that CONFIG REWRITE is asked to keep, for the next start.
+    ///
+    /// # Errors
+    /// A text for the client.
+    fn keep_parameters(&self, _text: &[u8]) -> Result<(), String> {
+        Err("ERR The server is running without a config file".into())
     }
     /// Asks the process to stop cleanly; the proxy's `shutdown` will be called.
     fn request_shutdown(&self);
@@ -129,42 +135,5 @@ impl Hooks for NoHooks {
     }
     fn request_shutdown(&self) {
         tracing::warn!("SHUTDOWN: nobody is set up to stop this process");
-    }
-}
-
-/// Settings that CONFIG SET changes.
-pub(crate) struct Params {
-    pub(crate) max_clients: AtomicU64,
-    pub(crate) bulk_max_bytes: AtomicU64,
-    pub(crate) query_max_bytes: AtomicU64,
-    pub(crate) idle_timeout_s: AtomicU64,
-    pub(crate) keepalive_s: AtomicU64,
-    pub(crate) limits: Mutex<Limits>,
-    /// Of all shards together.
-    pub(crate) memory: Mutex<MemoryConfig>,
-    pub(crate) output_limits: Mutex<OutputLimits>,
-    pub(crate) events: Mutex<EventClasses>,
-    /// Grows when `limits`, `memory`, `output_limits`, `events` or `bulk_max_bytes` changes.
-    pub(crate) revision: AtomicU64,
-}
-
-impl Params {
-    pub(crate) fn new(config: &ProxyConfig) -> Self {
-        Self {
-            max_clients: AtomicU64::new(config.max_clients),
-            bulk_max_bytes: AtomicU64::new(config.bulk_max_bytes),
-            query_max_bytes: AtomicU64::new(config.query_max_bytes),
-            idle_timeout_s: AtomicU64::new(config.idle_timeout_s),
-            keepalive_s: AtomicU64::new(config.keepalive_s),
-            limits: Mutex::new(config.shard.limits.clone()),
-            memory: Mutex::new(config.shard.memory.clone()),
-            output_limits: Mutex::default(),
-            events: Mutex::default(),
-            revision: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn changed(&self) {
-        self.revision.fetch_add(1, Relaxed);
     }
 }

@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 
 use crate::blocking;
-use crate::clients::ClientInfo;
+use crate::clients::{ClientInfo, NO_COMMAND, OutputFigures};
 use crate::dispatch::{self, Flow};
 use crate::merge::Join;
 use crate::out_queue::{OutQueue, Released, Ticket};
@@ -30,6 +30,7 @@ use crate::peers::Address;
 use crate::pubsub::Publication;
 use crate::session::{ReplyMode, Session};
 use crate::worker::{Waiter, Worker, unix_ms};
+use crate::{pause, transaction};
 
 /// Size of a worker's read buffer.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
@@ -168,12 +169,19 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         db: 0.into(),
         resp3: false.into(),
         multi: (-1).into(),
+        multi_bytes: 0.into(),
         watching: 0.into(),
         query_bytes: 0.into(),
-        output_bytes: 0.into(),
-        last_command: Mutex::new("NULL"),
+        query_room: 0.into(),
+        args_bytes: 0.into(),
+        output: OutputFigures::default(),
+        last_command: NO_COMMAND.into(),
         name: Mutex::new(Vec::new()),
+        library: Mutex::default(),
         no_evict: false.into(),
+        no_touch: false.into(),
+        monitor: false.into(),
+        postponed: false.into(),
         killed: false.into(),
         channels: 0.into(),
         patterns: 0.into(),
@@ -196,12 +204,12 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
         blocked: Cell::new(false),
         closing: Cell::new(false),
         killed: Cell::new(false),
+        gone: Cell::new(false),
         parked: Cell::new(false),
         waits: Cell::new(None),
         merging: RefCell::default(),
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
-        gone: Cell::new(false),
         stalled_since: Cell::new(0),
     });
     let token = worker.conns.borrow_mut().insert(Rc::clone(&conn));
@@ -211,10 +219,14 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         poll_fn(|cx| conn.poll(&worker, cx)).await;
+        conn.gone.set(true);
         if let Some(waits) = conn.waits.take() {
             blocking::forget(&worker, waits.shard, conn.info.id);
         }
         conn.input.borrow_mut().session.end(&worker, &conn);
+        if worker.shared.monitors.remove(&conn.info) {
+            pause::tell_others(&worker);
+        }
         worker.shared.clients.remove(conn.info.id);
         conn.gone.set(true);
         conn.leave(&worker);
@@ -344,7 +356,9 @@ impl Conn {
             self.closing.set(true);
             self.blocked.set(true);
         }
-        if self.try_write(worker).is_err() {
+        let written = self.try_write(worker);
+        self.publish_output();
+        if written.is_err() {
             self.kill();
         } else if self.blocked.get() || !self.out.borrow().nothing_ready() {
             self.wake();
@@ -372,7 +386,7 @@ impl Conn {
     pub(crate) fn pushed(&self, worker: &Worker) {
         self.pushed.set(false);
         self.send_now(worker);
-        self.info.output_bytes.store(self.out.borrow().bytes() as u64, Relaxed);
+        self.publish_output();
         if !self.out.borrow().nothing_ready() {
             self.wake();
         }
@@ -390,7 +404,8 @@ impl Conn {
         let bytes = self.out.borrow().bytes() as u64;
         let limits = worker.output_limits.get();
         let (class, limit) =
-            if self.info.is_subscriber() { ("pubsub", limits.pubsub) } else { ("normal", limits.normal) };
+            // Who monitors gets more than it asks for, as a subscriber does.
+            if self.info.is_subscriber() || self.info.monitor.load(Relaxed) { ("pubsub", limits.pubsub) } else { ("normal", limits.normal) };
         let now_ms = worker.now().1;
         let since = self.excess_since.get();
         let close = match limit.excess(bytes) {
@@ -443,7 +458,7 @@ impl Conn {
     }
 
     /// Part of an answer has come; `None` if its outcome is unknown.
-    pub(crate) fn answered(&self, worker: &Worker, to: Address, bytes: Option<Vec<u8>>) {
+    pub(crate) fn answered(self: &Rc<Self>, worker: &Rc<Worker>, to: Address, bytes: Option<Vec<u8>>) {
         let mut merging = self.merging.borrow_mut();
         let Some(at) = merging.iter().position(|merging| merging.ticket == to.ticket) else { return };
         let done = match bytes {
@@ -456,14 +471,23 @@ impl Conn {
                 open.parts.iter().all(Option::is_some).then(|| {
                     let Merging { parts, merge, proto, .. } = merging.swap_remove(at);
                     let parts: Vec<Vec<u8>> = parts.into_iter().flatten().collect();
-                    Some(merge.join(&parts, proto))
+                    Some((parts, merge, proto))
                 })
             }
         };
-        if done == Some(None) {
+        if let Some(None) = &done {
             merging.retain(|merging| merging.ticket != to.ticket);
         }
         drop(merging);
+        let done = done.map(|all| {
+            all.map(|(parts, merge, proto)| match merge {
+                Join::Unit(rest) => {
+                    let session = &mut self.input.borrow_mut().session;
+                    transaction::finish(worker, self, session, &parts, &rest)
+                }
+                merge => merge.join(&parts, proto),
+            })
+        });
         if let Some(mut answer) = done {
             if let Some(waits) = self.waits.get().filter(|waits| waits.ticket == to.ticket) {
                 self.waits.set(None);
@@ -485,12 +509,40 @@ impl Conn {
         shard: ShardId,
         batch: &mut Batch,
     ) -> Address {
-        let proto = batch.reply.proto();
-        let merging = Merging { ticket: 0, parts: vec![None], merge: Join::First, proto };
+        self.wait_for(worker, session, shard, batch, (1, Join::First))
+    }
+
+    /// As [`Conn::wait_for_answer`], for a unit with commands of the session in it.
+    pub(crate) fn wait_for_unit(
+        self: &Rc<Self>,
+        worker: &Worker,
+        session: &Session,
+        shard: ShardId,
+        batch: &mut Batch,
+        (parts, rest): (usize, transaction::Rest),
+    ) -> Address {
+        self.wait_for(worker, session, shard, batch, (parts, Join::Unit(rest)))
+    }
+
+    fn wait_for(
+        self: &Rc<Self>,
+        worker: &Worker,
+        session: &Session,
+        shard: ShardId,
+        batch: &mut Batch,
+        (parts, merge): (usize, Join),
+    ) -> Address {
+        let parts = (0..parts).map(|_| None).collect();
+        let merging = Merging { ticket: 0, parts, merge, proto: batch.reply.proto() };
         let ticket = self.expect(worker, batch, merging);
         let silent = session.reply_mode != ReplyMode::On;
         self.waits.set(Some(Waits { ticket, shard, silent }));
         Address { token: self.token(), client: self.info.id, ticket, part: 0 }
+    }
+
+    /// Whether nobody is there any more for an answer.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.killed.get() || self.gone.get()
     }
 
     /// Whether a command of it waits for a key.
@@ -628,6 +680,7 @@ impl Conn {
         reply: Reply,
     ) -> (Done, Reply) {
         worker.read_clock();
+        worker.stopwatch.start();
         worker.stats.reads.add(1);
         let Input { parser, session, .. } = input;
         let mut batch = Batch::new(reply);
@@ -649,6 +702,11 @@ impl Conn {
                             done.used += used;
                             done.retry = done.used < buffer.len();
                             done.next = Next::Blocked;
+                            break;
+                        }
+                        Flow::PutOff => {
+                            done.retry = true;
+                            done.next = Next::Parked;
                             break;
                         }
                         Flow::Park(shard) => {
@@ -719,11 +777,21 @@ impl Conn {
         info.last_ms.store(worker.now().1, Relaxed);
         info.db.store(session.db, Relaxed);
         info.query_bytes.store(unread as u64, Relaxed);
-        let unsent = self.out.borrow().bytes() as u64;
-        info.output_bytes.store(unsent, Relaxed);
-        if unsent > 0 {
+        info.resp3.store(session.proto == Protocol::Resp3, Relaxed);
+        info.last_command.store(session.last_command.map_or(NO_COMMAND, |row| row.id as u16), Relaxed);
+        let multi = session.multi.as_ref();
+        info.multi.store(multi.map_or(-1, |multi| multi.len() as i64), Relaxed);
+        info.multi_bytes.store(multi.map_or(0, |multi| multi.bytes() as u64), Relaxed);
+        info.watching.store(session.watched_keys, Relaxed);
+        info.args_bytes.store(0, Relaxed);
+        self.publish_output();
+        if !self.out.borrow().is_empty() {
             self.check_output(worker);
         }
+    }
+
+    fn publish_output(&self) {
+        self.out.borrow().publish(&self.info.output);
     }
 }
 

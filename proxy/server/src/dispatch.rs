@@ -11,11 +11,12 @@ use proxy_shard::{Blocker, Room, Shard, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
+use crate::guard::Guards;
 use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
 use crate::worker::{Waiter, Worker};
-use crate::{blocking, committer, guard, split, transaction};
+use crate::{blocking, committer, guard, monitor, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -28,6 +29,8 @@ pub(crate) enum Flow {
     Close,
     /// The command has not run: try it again when the shard's log has room.
     Park(ShardId),
+    /// The command has not run: it is tried again when a pause ends. The connection is in the worker's list.
+    PutOff,
     /// The command waits for a key: nothing runs before its answer.
     Block,
 }
@@ -51,32 +54,41 @@ pub(crate) fn execute(
     batch: &mut Batch,
 ) -> Flow {
     let start = batch.reply.len();
+    let begun = worker.stopwatch.last();
     let flow = match proxy_engine::resolve(args) {
         Ok(row) => {
             let guards = session.guards.with(worker.guards.get());
+            let mut queued = false;
             let flow = if guards.any()
                 && let Err(flow) = guard::check(worker, conn, session, row, args, batch, guards)
             {
                 flow
+            } else if session.multi.is_some() && !transaction::runs_at_once(row.id) {
+                queued = true;
+                transaction::queue(worker, session, row, args, &mut batch.reply)
+            } else if guards.has(Guards::NO_TOUCH) && row.id != Id::Touch {
+                set_still(worker, true);
+                let flow = resolved(worker, conn, session, row, args, batch);
+                set_still(worker, false);
+                flow
             } else {
                 resolved(worker, conn, session, row, args, batch)
             };
-            if matches!(flow, Flow::Park(_)) {
+            if matches!(flow, Flow::Park(_) | Flow::PutOff) {
                 return flow;
             }
-            worker.stats.commands.add(1);
-            if let Some(stat) = worker.stats.command(row) {
-                stat.calls.add(1);
-            }
-            session.last_command = row.name;
-            if batch.reply.as_slice().get(start) == Some(&b'-') {
-                count_error(worker, row, batch.reply.as_slice().get(start..).unwrap_or_default());
+            session.last_command = Some(row);
+            let reply = batch.reply.as_slice().get(start..).unwrap_or_default();
+            if reply.first() == Some(&b'-') && is_refusal(worker, row, reply) {
+                // It has not run.
+            } else if !queued {
+                ran(worker, conn, session, (row, args), begun, guards);
             }
             flow
         }
         Err(fail) => {
-            worker.stats.commands.add(1);
             worker.stats.error(fail.as_bytes());
+            refused_form(worker, args);
             if args.at(0).eq_ignore_ascii_case(b"EXEC") {
                 transaction::refuse_exec(worker, session, batch, fail.as_bytes())
             } else {
@@ -92,11 +104,93 @@ pub(crate) fn execute(
     flow
 }
 
+/// CLIENT NO-TOUCH: uses of keys of the shards that live here are not noted for the moment.
 #[cold]
-fn count_error(worker: &Worker, row: &Row, reply: &[u8]) {
-    worker.stats.error(reply);
+fn set_still(worker: &Worker, still: bool) {
+    for (_, local) in worker.locals() {
+        local.shard.borrow_mut().set_still(still);
+    }
+}
+
+/// Counts a command that has run, and how long it took.
+#[inline]
+fn ran(
+    worker: &Rc<Worker>,
+    conn: &Conn,
+    session: &Session,
+    (row, args): (&'static Row, Args<'_>),
+    begun: u64,
+    guards: Guards,
+) {
+    worker.stats.commands.add(1);
+    let ns = worker.stopwatch.lap(begun);
     if let Some(stat) = worker.stats.command(row) {
-        stat.failed.add(1);
+        stat.calls.add(1);
+        // A command for another worker is timed there.
+        if !worker.forwarding.take() {
+            stat.took(ns, worker.tracked.get());
+        }
+    }
+    if ns >= worker.slow_ns.get() {
+        worker.took_long(row, args, ns, &conn.info);
+    }
+    if guards.has(Guards::MONITOR) {
+        monitor::feed(worker, &monitor::Source::Client(&conn.info), session.db, row, args);
+    }
+}
+
+/// Counts a command of a unit.
+pub(crate) fn ran_in_unit(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, client: u64) {
+    worker.stats.commands.add(1);
+    if let Some(stat) = worker.stats.command(row) {
+        stat.calls.add(1);
+    }
+    timed(worker, row, args, client);
+}
+
+/// Notes how long a command took that was no request of its own here: its time begins where the last one's ended.
+fn timed(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, client: u64) {
+    let ns = worker.stopwatch.lap(worker.stopwatch.last());
+    if let Some(stat) = worker.stats.command(row) {
+        stat.took(ns, worker.tracked.get());
+    }
+    if ns >= worker.slow_ns.get()
+        && let Some(client) = worker.shared.clients.get(client)
+    {
+        worker.took_long(row, args, ns, &client);
+    }
+}
+
+/// Counts an error. True when it says that the command was refused before it ran.
+#[cold]
+fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
+    const CODES: [&[u8]; 9] = [
+        b"-LOADING ",
+        b"-OOM ",
+        b"-CROSSSLOT ",
+        b"-NOAUTH ",
+        b"-NOPERM ",
+        b"-BUSY ",
+        b"-READONLY ",
+        b"-MOVED ",
+        b"-ERR Command not allowed inside a transaction",
+    ];
+    worker.stats.error(reply);
+    let refusal = CODES.iter().any(|code| reply.starts_with(code));
+    if let Some(stat) = worker.stats.command(row) {
+        if refusal { stat.rejected.add(1) } else { stat.failed.add(1) }
+    }
+    refusal
+}
+
+/// A command with a wrong number of arguments counts as refused.
+#[cold]
+fn refused_form(worker: &Worker, args: Args<'_>) {
+    let row = proxy_commands::lookup(args.at(0));
+    let row =
+        row.and_then(|row| if args.len() > 1 { row.subcommand(args.at(1)).or(Some(row)) } else { Some(row) });
+    if let Some(stat) = row.and_then(|row| worker.stats.command(row)) {
+        stat.rejected.add(1);
     }
 }
 
@@ -128,9 +222,6 @@ fn resolved(
     args: Args<'_>,
     batch: &mut Batch,
 ) -> Flow {
-    if session.multi.is_some() && !transaction::runs_at_once(row.id) {
-        return transaction::queue(worker, session, row, args, &mut batch.reply);
-    }
     match row.routing {
         Routing::Session => {
             if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {
@@ -274,6 +365,7 @@ pub(crate) fn forward(
             Merging { ticket: 0, parts: vec![None], merge: Join::First, proto: batch.reply.proto() };
         Address { token: conn.token(), client, ticket: conn.expect(worker, batch, merging), part: 0 }
     });
+    worker.forwarding.set(true);
     worker.send_unit(Unit { shard, proto: batch.reply.proto(), reply_to, client, work });
 }
 
@@ -289,12 +381,15 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
         }
         Work::Forget => return blocking::forget_here(local, unit.client),
     };
+    worker.stopwatch.start();
     let mut shard = local.shard.borrow_mut();
     let (now, now_ms) = worker.now();
     shard.set_clock(now, now_ms);
     let behind = local.parked_clients.borrow().contains(&unit.client);
     let admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
     let mut reply = Reply::new(unit.proto);
+    // Where parts of the answer end, but for the last one.
+    let mut ends = Vec::new();
     let gate = match (&unit.work, admitted) {
         (_, Err(Unserved::Full)) => {
             local.parked_clients.borrow_mut().insert(unit.client);
@@ -315,11 +410,18 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             0
         }
         (Work::Command { row, args, db }, Ok(())) => {
-            shard.run(row, args.as_args(), *db, None, &mut reply).gate
+            let ran = shard.run(row, args.as_args(), *db, None, &mut reply);
+            timed(worker, row, args.as_args(), unit.client);
+            if !ran.succeeded {
+                is_refusal(worker, row, reply.as_slice());
+            }
+            ran.gate
         }
         (Work::Blocking { row, args, db, slip }, Ok(())) => {
             let blocker = Blocker { client: unit.client, slip: Arc::clone(slip) };
-            match shard.run_or_wait(&blocker, row, args.as_args(), (*db, None), &mut reply) {
+            let outcome = shard.run_or_wait(&blocker, row, args.as_args(), (*db, None), &mut reply);
+            timed(worker, row, args.as_args(), unit.client);
+            match outcome {
                 Some(ran) => ran.gate,
                 None => return blocking::begin_wait(worker, local, shard, from, unit.reply_to),
             }
@@ -333,7 +435,7 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             reply.ok();
             0
         }
-        (Work::Transaction { watch, parts, takes_memory, .. }, Ok(())) => {
+        (Work::Transaction { watch, chunks, takes_memory, .. }, Ok(())) => {
             if *takes_memory && shard.make_room() == Room::None {
                 if let Some(id) = watch {
                     shard.unwatch(*id);
@@ -344,7 +446,7 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
                 reply.null_array();
                 shard.tail_gate()
             } else {
-                run_parts(&mut shard, parts, &mut reply)
+                run_chunks(worker, &mut shard, chunks, &mut reply, &mut ends, unit.client)
             }
         }
     };
@@ -357,30 +459,54 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
         committer::release(worker, local);
     }
     let Some(to) = unit.reply_to else { return };
-    let bytes = reply.take();
-    if gate == 0 {
-        worker.send_answer(from, Answer { to, bytes: Some(bytes), close: false });
-    } else {
-        worker.wait(unit.shard, gate, Waiter::Peer { worker: from, to, bytes });
+    let mut bytes = reply.take();
+    if let Work::Transaction { chunks, .. } = &unit.work {
+        // Refused as a whole: the first part says so.
+        ends.resize(chunks.len() - 1, bytes.len());
+    }
+    let mut parts: Vec<Vec<u8>> = ends.iter().rev().map(|end| bytes.split_off(*end)).collect();
+    parts.push(bytes);
+    for (part, bytes) in parts.into_iter().rev().enumerate() {
+        let to = Address { part: to.part + part as u32, ..to };
+        if gate == 0 {
+            worker.send_answer(from, Answer { to, bytes: Some(bytes), close: false });
+        } else {
+            worker.wait(unit.shard, gate, Waiter::Peer { worker: from, to, bytes });
+        }
     }
 }
 
-/// A whole transaction as one unit.
-fn run_parts(shard: &mut Shard, parts: &[Part], reply: &mut Reply) -> u64 {
-    reply.array(parts.len());
+/// A whole transaction as one unit. What the session answers itself stands between the chunks.
+fn run_chunks(
+    worker: &Rc<Worker>,
+    shard: &mut Shard,
+    chunks: &[Vec<Part>],
+    reply: &mut Reply,
+    ends: &mut Vec<usize>,
+    client: u64,
+) -> u64 {
+    let commands: usize = chunks.iter().map(Vec::len).sum();
+    reply.array(commands + chunks.len() - 1);
     shard.begin();
     let mut gate = 0;
-    for part in parts {
-        match part {
-            Part::Reply(bytes) => reply.raw(bytes),
-            Part::Command { row, args, .. } if transaction::publishes(row.id).is_some() => {
-                let (args, sharded) = (args.as_args(), transaction::publishes(row.id) == Some(true));
+    for (at, chunk) in chunks.iter().enumerate() {
+        if at > 0 {
+            ends.push(reply.len());
+        }
+        for Part { row, args, db } in chunk {
+            let start = reply.len();
+            if let Some(sharded) = transaction::publishes(row.id) {
+                let args = args.as_args();
                 reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
+                ran_in_unit(worker, row, args, client);
+                continue;
             }
-            Part::Command { row, args, db } => {
-                let (rests_on, _) = shard.step(row, args.as_args(), *db, None, reply);
-                gate = gate.max(rests_on);
+            let (rests_on, succeeded) = shard.step(row, args.as_args(), *db, None, reply);
+            if !succeeded {
+                is_refusal(worker, row, reply.as_slice().get(start..).unwrap_or_default());
             }
+            ran_in_unit(worker, row, args.as_args(), client);
+            gate = gate.max(rests_on);
         }
     }
     shard.commit(gate)

@@ -10,6 +10,7 @@ use proxy_resp::Args;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
+use crate::pause;
 use crate::session::Session;
 use crate::transaction;
 use crate::worker::Worker;
@@ -22,6 +23,13 @@ impl Guards {
     pub(crate) const NONE: Self = Self(0);
     /// The client has subscriptions, and speaks RESP2.
     pub(crate) const SUBSCRIBER: Self = Self(1);
+
+    /// CLIENT PAUSE is in force.
+    pub(crate) const PAUSE: Self = Self(1 << 8);
+    /// CLIENT NO-TOUCH is on.
+    pub(crate) const NO_TOUCH: Self = Self(1 << 10);
+    /// Somebody monitors.
+    pub(crate) const MONITOR: Self = Self(1 << 9);
 
     #[inline]
     pub(crate) const fn any(self) -> bool {
@@ -48,7 +56,7 @@ impl Guards {
 #[cold]
 pub(crate) fn check(
     worker: &Rc<Worker>,
-    _conn: &Rc<Conn>,
+    conn: &Rc<Conn>,
     session: &mut Session,
     row: &'static Row,
     _args: Args<'_>,
@@ -62,6 +70,10 @@ pub(crate) fn check(
             row.name
         );
         return Err(refuse(worker, session, row, batch, &text));
+    }
+    if guards.has(Guards::PAUSE) && pause::holds(&worker.shared, session, row, worker.now().0) {
+        pause::put_off(worker, conn);
+        return Err(Flow::PutOff);
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use proxy_resp::{Protocol, Reply};
 use rand::Rng;
 
+use crate::transaction::Rest;
+
 /// Bits of a SCAN cursor below the slot.
 pub(crate) const SCAN_SLOT_BITS: u32 = 39;
 
@@ -22,6 +24,8 @@ pub(crate) enum Join {
     Scan(Option<u64>),
     /// One of those that aren't null, by the shards' numbers of keys.
     Random(Vec<u64>),
+    /// The connection puts its own replies between the parts, see [`crate::transaction::finish`].
+    Unit(Rest),
     /// Hexadecimal digests are combined by exclusive or.
     Digest,
 }
@@ -34,7 +38,7 @@ impl Join {
         }
         let first = || parts.first().cloned().unwrap_or_default();
         match self {
-            Join::First | Join::AllOk => first(),
+            Join::First | Join::AllOk | Join::Unit(_) => first(),
             Join::Sum => {
                 let mut reply = Reply::new(proto);
                 reply.integer(parts.iter().filter_map(|part| line(part)).map(|(n, _)| n).sum());

@@ -2,9 +2,11 @@
 //! and places kept for answers of other workers. Order is the order of the commands, always.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering::Relaxed;
 
 use logsvc_api::{Position, ShardId};
 
+use crate::clients::OutputFigures;
 use crate::pubsub::Publication;
 
 /// Number of an awaited answer within its connection.
@@ -84,6 +86,18 @@ impl OutQueue {
         self.ready.len() - self.sent + self.held.len() - self.taken
             + self.answer_bytes
             + self.items.len() * 32
+    }
+
+    /// Tells what is held, for CLIENT LIST.
+    pub(crate) fn publish(&self, figures: &OutputFigures) {
+        let ready = (self.ready.len() - self.sent) as u64;
+        figures.ready.store(ready, Relaxed);
+        figures.held.store((self.held.len() - self.taken + self.answer_bytes) as u64, Relaxed);
+        figures.pieces.store(self.items.len() as u64, Relaxed);
+        figures.capacity.store(self.ready.capacity() as u64, Relaxed);
+        if ready > figures.peak.load(Relaxed) {
+            figures.peak.store(ready, Relaxed);
+        }
     }
 
     /// Appends bytes that may leave when everything before them has left.

@@ -20,12 +20,11 @@ pub(crate) struct Address {
     pub(crate) part: u32,
 }
 
-/// One step of a transaction.
-pub(crate) enum Part {
-    /// A reply that the session has given already.
-    Reply(Vec<u8>),
-    /// A command for the shard.
-    Command { row: &'static Row, args: OwnedArgs, db: u8 },
+/// One command of a transaction.
+pub(crate) struct Part {
+    pub(crate) row: &'static Row,
+    pub(crate) args: OwnedArgs,
+    pub(crate) db: u8,
 }
 
 /// What is asked of a shard elsewhere.
@@ -37,7 +36,9 @@ pub(crate) enum Work {
     },
     Transaction {
         watch: Option<WatchId>,
-        parts: Vec<Part>,
+        /// Never empty. Between two of them the session answers a command itself, when the unit has run; each has a
+        /// part of the answer.
+        chunks: Vec<Vec<Part>>,
         write: bool,
         /// One of the commands may take more memory.
         takes_memory: bool,
@@ -93,8 +94,8 @@ pub(crate) enum Message {
     Peer { from: usize, units: Vec<Unit>, answers: Vec<Answer> },
     /// There are messages for connections, see [`crate::push`].
     Push,
-    /// CONFIG SET: follow what has changed.
-    Params,
+    /// Look at what concerns all clients of the node: a pause, monitors. Answered with OK if anybody waits for it.
+    Look { from: usize, to: Option<Address> },
     /// CLIENT KILL: look at the flag of this connection.
     Kill { token: usize, client: u64 },
     /// Close everything.

@@ -16,13 +16,18 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::clients::Clients;
-use crate::config::{Params, ProxyConfig};
+use crate::config::ProxyConfig;
+use crate::latency::Latency;
 use crate::listener;
 use crate::metric_names as names;
+use crate::monitor::Monitors;
+use crate::params::{self, Params};
+use crate::pause::Pauses;
 use crate::peers::Message;
 use crate::pubsub::Registry;
 use crate::push::PushQueue;
 use crate::shared::Shared;
+use crate::slowlog::SlowLog;
 use crate::stats::{Counter, WorkerStats};
 use crate::worker::{self, Worker};
 
@@ -104,10 +109,16 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         run_id: (0..40)
             .map(|_| char::from_digit(rand::rng().random_range(0..16), 16).unwrap_or('0'))
             .collect(),
+        slowlog: SlowLog::default(),
+        latency: Latency::default(),
+        monitors: Monitors::default(),
+        pauses: Pauses::default(),
         stopping: false.into(),
         saving: false.into(),
+        shutting: false.into(),
         config,
     });
+    params::load(&shared);
     let mut listener = Some(listener);
     let mut threads = Vec::with_capacity(workers);
     for (index, inbox) in receivers.into_iter().enumerate() {

@@ -11,10 +11,15 @@ use proxy_store::SLOTS;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clients::Clients;
-use crate::config::{Params, ProxyConfig};
+use crate::config::ProxyConfig;
+use crate::latency::Latency;
+use crate::monitor::Monitors;
+use crate::params::Params;
+use crate::pause::Pauses;
 use crate::peers::Message;
 use crate::pubsub::Registry;
 use crate::push::PushQueue;
+use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
 
 /// Shared by all workers.
@@ -33,8 +38,14 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) started: Instant,
     pub(crate) run_id: String,
+    pub(crate) slowlog: SlowLog,
+    pub(crate) latency: Latency,
+    pub(crate) monitors: Monitors,
+    pub(crate) pauses: Pauses,
     pub(crate) stopping: AtomicBool,
     pub(crate) saving: AtomicBool,
+    /// SHUTDOWN waits for its snapshot.
+    pub(crate) shutting: AtomicBool,
 }
 
 impl Shared {

@@ -1,10 +1,13 @@
 //! Counters of one worker. Only the worker writes them, with plain loads and stores, so counting costs an
 //! instruction or two; anybody may read them.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use proxy_commands::Row;
+
+use crate::histogram::Histogram;
 
 /// Room for every row of the command table.
 const COMMANDS: usize = 512;
@@ -23,7 +26,7 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.0.store(0, Relaxed);
     }
 }
@@ -32,8 +35,24 @@ impl Counter {
 #[derive(Debug, Default)]
 pub(crate) struct CommandStat {
     pub(crate) calls: Counter,
+    /// Refused before it ran.
     pub(crate) rejected: Counter,
     pub(crate) failed: Counter,
+    /// Nanoseconds spent in it.
+    pub(crate) time_ns: Counter,
+    /// With `latency-tracking`, from the first call on.
+    pub(crate) histogram: OnceLock<Histogram>,
+}
+
+impl CommandStat {
+    /// Adds a run's time.
+    #[inline]
+    pub(crate) fn took(&self, ns: u64, tracked: bool) {
+        self.time_ns.add(ns);
+        if tracked {
+            self.histogram.get_or_init(Histogram::new).note(ns);
+        }
+    }
 }
 
 /// What one worker counted.
@@ -122,6 +141,10 @@ impl WorkerStats {
             stat.calls.reset();
             stat.rejected.reset();
             stat.failed.reset();
+            stat.time_ns.reset();
+            if let Some(histogram) = stat.histogram.get() {
+                histogram.reset();
+            }
         }
         self.error_codes.lock().clear();
     }

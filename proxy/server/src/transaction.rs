@@ -13,7 +13,9 @@ use proxy_store::slot_of;
 use crate::committer;
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
+use crate::guard::Guards;
 use crate::merge::Join;
+use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
 use crate::session::{self, Session};
 use crate::split;
@@ -45,6 +47,16 @@ impl Multi {
 
     pub(crate) fn len(&self) -> usize {
         self.queued.len()
+    }
+
+    /// Bytes of what is queued.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether EXEC may change data or publish.
+    pub(crate) fn may_write(&self) -> bool {
+        self.write || self.queued.iter().any(|queued| queued.row.flags.has(Flags::MAY_REPLICATE))
     }
 }
 
@@ -187,6 +199,7 @@ pub(crate) fn watch(
     }
     let mut by_shard: Vec<(ShardId, Vec<Vec<u8>>)> = Vec::new();
     for key in args.iter().skip(1) {
+        session.watched_keys += 1;
         let shard = if worker.shared.shards == 1 { 0 } else { worker.shared.shard_of(slot_of(key)) };
         match by_shard.iter_mut().find(|(s, _)| *s == shard) {
             Some((_, keys)) => keys.push(key.to_vec()),
@@ -261,6 +274,8 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
         batch.reply.array(multi.queued.len());
         for Queued { row, args } in &multi.queued {
             step_without_shard(worker, conn, session, row, args.as_args(), batch);
+            dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
+            show(worker, conn, session.db, row, args.as_args());
         }
         return Flow::Next;
     };
@@ -284,12 +299,13 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
     let Some(multi) = session.multi.take() else { return Flow::Next };
     let watch = watched.map(|_| session.watch_id());
     session.watched.clear();
+    session.watched_keys = 0;
     if worker.local(target).is_some() {
         here(worker, conn, session, &multi, (target, watch), batch);
+        Flow::Next
     } else {
-        elsewhere(worker, conn, session, *multi, (target, watch), batch);
+        elsewhere(worker, conn, session, *multi, (target, watch), batch)
     }
-    Flow::Next
 }
 
 /// Runs the unit on a shard of this worker.
@@ -314,22 +330,20 @@ fn here(
     shard.begin();
     let mut gate = 0;
     for Queued { row, args } in &multi.queued {
-        worker.stats.commands.add(1);
-        if let Some(stat) = worker.stats.command(row) {
-            stat.calls.add(1);
-        }
+        let args = args.as_args();
         if let Some(sharded) = publishes(row.id) {
-            let args = args.as_args();
             batch.reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
-        } else if matches!(proxy_engine::handler(row.id), Run::Session) {
+        } else if answers_itself(row) {
             // Session commands look at shards by themselves (INFO): not while this one is held.
             drop(shard);
-            step_without_shard(worker, conn, session, row, args.as_args(), batch);
+            step_without_shard(worker, conn, session, row, args, batch);
             shard = local.shard.borrow_mut();
         } else {
-            let (rests_on, _) = shard.step(row, args.as_args(), session.db, None, &mut batch.reply);
+            let (rests_on, _) = shard.step(row, args, session.db, None, &mut batch.reply);
             gate = gate.max(rests_on);
         }
+        dispatch::ran_in_unit(worker, row, args, conn.info.id);
+        show(worker, conn, session.db, row, args);
     }
     let gate = shard.commit(gate);
     batch.gate(start, target, gate);
@@ -351,7 +365,23 @@ pub(crate) fn publishes(id: Id) -> Option<bool> {
     }
 }
 
-/// Sends the unit to the worker that owns its shard; replies of the session itself travel along.
+/// Whether the session answers a command, without a shard.
+fn answers_itself(row: &Row) -> bool {
+    matches!(proxy_engine::handler(row.id), Run::Session)
+}
+
+fn show(worker: &Rc<Worker>, conn: &Conn, db: u8, row: &Row, args: Args<'_>) {
+    if worker.guards.get().has(Guards::MONITOR) {
+        monitor::feed(worker, &monitor::Source::Client(&conn.info), db, row, args);
+    }
+}
+
+/// What the session has still to answer when a unit elsewhere has run.
+pub(crate) struct Rest(Vec<Queued>);
+
+/// Sends the unit to the worker that owns its shard. The session answers its own commands when the shard has answered:
+/// a unit that is refused, or whose watch has failed, changes nothing in the session either. Nothing else of the
+/// connection runs meanwhile.
 fn elsewhere(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
@@ -359,19 +389,60 @@ fn elsewhere(
     multi: Multi,
     (target, watch): (ShardId, Option<proxy_shard::WatchId>),
     batch: &mut Batch,
-) {
-    let mut parts = Vec::with_capacity(multi.queued.len());
-    for Queued { row, args } in multi.queued {
-        if publishes(row.id).is_none() && matches!(proxy_engine::handler(row.id), Run::Session) {
-            let mut own = Batch::new(Reply::new(batch.reply.proto()));
-            step_without_shard(worker, conn, session, row, args.as_args(), &mut own);
-            parts.push(Part::Reply(own.reply.take()));
-        } else {
-            parts.push(Part::Command { row, args, db: session.db });
+) -> Flow {
+    let mut db = session.db;
+    let mut chunks = vec![Vec::new()];
+    let mut own = Vec::new();
+    for queued in multi.queued {
+        let Queued { row, args } = queued;
+        show(worker, conn, db, row, args.as_args());
+        if publishes(row.id).is_none() && answers_itself(row) {
+            if row.id == Id::Select {
+                db = session::database(args.as_args().at(1)).unwrap_or(db);
+            }
+            own.push(Queued { row, args });
+            chunks.push(Vec::new());
+        } else if let Some(chunk) = chunks.last_mut() {
+            chunk.push(Part { row, args, db });
         }
     }
-    let work = Work::Transaction { watch, parts, write: multi.write, takes_memory: multi.takes_memory };
-    dispatch::forward(worker, conn, session, batch, target, work);
+    let parts = chunks.len();
+    let work = Work::Transaction { watch, chunks, write: multi.write, takes_memory: multi.takes_memory };
+    if own.is_empty() {
+        dispatch::forward(worker, conn, session, batch, target, work);
+        return Flow::Next;
+    }
+    let proto = batch.reply.proto();
+    let reply_to = conn.wait_for_unit(worker, session, target, batch, (parts, Rest(own)));
+    let client = conn.info.id;
+    worker.forwarding.set(true);
+    worker.send_unit(Unit { shard: target, proto, reply_to: Some(reply_to), client, work });
+    Flow::Block
+}
+
+/// The shard's parts of a unit are here: the session's own commands run and are put between them.
+pub(crate) fn finish(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    parts: &[Vec<u8>],
+    Rest(own): &Rest,
+) -> Vec<u8> {
+    let (first, others) =
+        parts.split_first().map_or((&[][..], parts), |(first, others)| (first.as_slice(), others));
+    let mut answer = Batch::new(Reply::new(session.proto));
+    answer.reply.raw(first);
+    // An error or a null: it has not run.
+    let header = if session.proto == proxy_resp::Protocol::Resp3 { &b"_"[..] } else { &b"*-1"[..] };
+    if first.starts_with(b"-") || first.starts_with(header) {
+        return answer.reply.take();
+    }
+    for (Queued { row, args }, part) in own.iter().zip(others) {
+        step_without_shard(worker, conn, session, row, args.as_args(), &mut answer);
+        dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
+        answer.reply.raw(part);
+    }
+    answer.reply.take()
 }
 
 /// A queued command that the session answers.
@@ -383,8 +454,10 @@ fn step_without_shard(
     args: Args<'_>,
     batch: &mut Batch,
 ) {
-    if matches!(proxy_engine::handler(row.id), Run::Session) {
+    if answers_itself(row) {
+        session.in_exec = true;
         session::run(worker, conn, session, row, args, batch);
+        session.in_exec = false;
     } else {
         // A command without keys in a unit without a shard: any shard of this worker, else an error.
         let shard = worker.locals().next().map(|(id, _)| id);

@@ -10,21 +10,26 @@ use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::{Position, ShardId};
-use proxy_resp::Reply;
+use proxy_commands::{Flags, Row};
+use proxy_resp::{Args, Reply};
 use proxy_shard::{Audience, Host, Room, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::blocking::{self, Alarm};
+use crate::clients::ClientInfo;
 use crate::committer;
 use crate::conn::{self, Conn};
 use crate::guard::Guards;
+use crate::latency::event;
 use crate::output_limits::OutputLimits;
 use crate::peers::{Address, Answer, Message, Unit};
 use crate::pubsub::Subscribers;
 use crate::push;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
+use crate::stopwatch::Stopwatch;
+use crate::{monitor, pause, secrets, slowlog};
 
 /// How often timers of a worker run.
 const TICK: Duration = Duration::from_millis(50);
@@ -80,6 +85,15 @@ pub(crate) struct Worker {
     pub(crate) kicked: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
     pub(crate) alarm: Alarm,
+    pub(crate) stopwatch: Stopwatch,
+    /// The command in hand has gone to another worker, which times it.
+    pub(crate) forwarding: Cell<bool>,
+    /// A command that takes so many nanoseconds is looked at: the slow log, the latency monitor.
+    pub(crate) slow_ns: Cell<u64>,
+    /// `latency-tracking`.
+    pub(crate) tracked: Cell<bool>,
+    /// Connections whose next command waits for the end of a pause.
+    pub(crate) postponed: RefCell<Vec<Rc<Conn>>>,
     clock_base: Cell<(Instant, i64)>,
     now: Cell<(Instant, i64)>,
     params_seen: Cell<u64>,
@@ -125,9 +139,14 @@ impl Worker {
             kicked: Cell::new(false),
             stopping: Cell::new(false),
             alarm: Alarm::default(),
+            stopwatch: Stopwatch::new(),
+            forwarding: Cell::new(false),
+            slow_ns: Cell::new(u64::MAX),
+            tracked: Cell::new(true),
+            postponed: RefCell::default(),
             clock_base: Cell::new(clock),
             now: Cell::new(clock),
-            params_seen: Cell::new(0),
+            params_seen: Cell::new(u64::MAX),
         }
     }
 
@@ -265,6 +284,12 @@ impl Worker {
             return;
         }
         self.output_limits.set(*params.output_limits.lock());
+        let slower_us = u64::try_from(params.slowlog_slower_than_us.load(Relaxed)).ok();
+        let slower_ms = Some(params.latency_threshold_ms.load(Relaxed)).filter(|ms| *ms > 0);
+        let slow_ns = slower_us.map(|us| us.saturating_mul(1000));
+        let late_ns = slower_ms.map(|ms| ms.saturating_mul(1_000_000));
+        self.slow_ns.set(slow_ns.into_iter().chain(late_ns).min().unwrap_or(u64::MAX));
+        self.tracked.set(params.latency_tracking.load(Relaxed));
         let limits = params.limits.lock().clone();
         let memory = params.memory.lock().share(self.shared.shards);
         let events = *params.events.lock();
@@ -274,6 +299,42 @@ impl Worker {
             shard.set_memory(memory.clone());
             shard.set_events(events);
         }
+    }
+
+    /// Notes a command that took long, where its time is long enough.
+    #[cold]
+    pub(crate) fn took_long(&self, row: &Row, args: Args<'_>, ns: u64, client: &ClientInfo) {
+        let (params, unix_s) = (&self.shared.params, unix_ms() / 1000);
+        let (us, ms) = (ns / 1000, ns / 1_000_000);
+        let slower_us = u64::try_from(params.slowlog_slower_than_us.load(Relaxed)).ok();
+        if slower_us.is_some_and(|limit| us >= limit) && !row.flags.has(Flags::SKIP_SLOWLOG) {
+            let entry = slowlog::Entry {
+                id: 0,
+                unix_s,
+                us,
+                args: slowlog::shortened(args, |at| secrets::is_secret(row, args, at)),
+                addr: client.addr.to_string(),
+                name: client.name.lock().clone(),
+            };
+            self.shared.slowlog.add(entry, params.slowlog_max_len.load(Relaxed) as usize);
+        }
+        let fast = row.flags.has(Flags::FAST);
+        self.note_latency(if fast { event::FAST_COMMAND } else { event::COMMAND }, ms);
+    }
+
+    /// Notes a moment for LATENCY, if it is long enough.
+    pub(crate) fn note_latency(&self, event: &'static str, ms: u64) {
+        let threshold = self.shared.params.latency_threshold_ms.load(Relaxed);
+        if threshold > 0 && ms >= threshold {
+            self.shared.latency.note(event, unix_ms() / 1000, ms);
+        }
+    }
+
+    /// Looks at what concerns all clients of the node.
+    pub(crate) fn look(self: &Rc<Self>) {
+        self.follow_params();
+        monitor::refresh(self);
+        pause::refresh(self);
     }
 
     fn every_second(&self, now_ms: i64) {
@@ -306,6 +367,7 @@ impl Host for ShardHost {
 
 /// Runs a worker until it is told to stop.
 pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message>) {
+    worker.look();
     tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
     tokio::task::spawn_local(blocking::keep_time(Rc::clone(&worker)));
     let config = &worker.shared.config;
@@ -340,10 +402,15 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
             Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
             Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
             Message::Push => push::deliver(&worker),
-            Message::Params => worker.follow_params(),
             Message::Kill { token, client } => {
                 if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
                     conn.kill();
+                }
+            }
+            Message::Look { from, to } => {
+                worker.look();
+                if let Some(to) = to {
+                    worker.send_answer(from, Answer { to, bytes: Some(b"+OK\r\n".to_vec()), close: false });
                 }
             }
             Message::Stop => break,

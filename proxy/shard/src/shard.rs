@@ -100,6 +100,8 @@ pub struct Shard {
     now_ms: i64,
     pub(crate) now: Instant,
     active_expire: bool,
+    /// Nothing changes data by itself: no expiry, no eviction.
+    paused: bool,
     due: Vec<(u8, u16, Vec<u8>)>,
     evictor: Evictor,
     /// Time that DEBUG SLEEP asks for.
@@ -136,6 +138,7 @@ impl Shard {
             now_ms: 0,
             now: Instant::now(),
             active_expire: true,
+            paused: false,
             due: Vec::new(),
             evictor: Evictor::default(),
             sleep: None,
@@ -298,7 +301,7 @@ impl Shard {
         let now_ms = self.now_ms;
         let notes_misses = self.observed && self.events.wants_misses();
         let rng = &mut self.rng;
-        let context = Context { db, now_ms, primary: true, tail, slot, notes_misses, patience, rng };
+        let context = Context { db, now_ms, primary: !self.paused, tail, slot, notes_misses, patience, rng };
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
         let (gate, request, wait) = (call.gate(), call.request.take(), call.wait.take());
@@ -394,6 +397,16 @@ impl Shard {
             proxy_engine::Request::Sleep(time) => self.sleep = Some(time),
             proxy_engine::Request::ActiveExpire(on) => self.active_expire = on,
         }
+    }
+
+    /// CLIENT NO-TOUCH: stops or resumes the noting of uses.
+    pub fn set_still(&mut self, still: bool) {
+        self.ks.set_still(still);
+    }
+
+    /// CLIENT PAUSE: stops or resumes what changes data without being asked.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Takes the time that a DEBUG SLEEP asked for.
@@ -526,7 +539,7 @@ impl Shard {
 
     /// Logs the deletion of some keys whose time has passed. True when there may be more of them.
     pub fn expire_due(&mut self) -> bool {
-        if !self.active_expire || self.admit(true).is_err() {
+        if !self.active_expire || self.paused || self.admit(true).is_err() {
             return false;
         }
         let mut due = std::mem::take(&mut self.due);
@@ -565,7 +578,7 @@ impl Shard {
 
     /// The same on the tick, for memory that grew without writes.
     pub fn make_room_if_admitted(&mut self) -> Room {
-        if self.config.memory.max_bytes == 0 || self.admit(true).is_ok() {
+        if self.config.memory.max_bytes == 0 || (!self.paused && self.admit(true).is_ok()) {
             self.make_room()
         } else {
             Room::More

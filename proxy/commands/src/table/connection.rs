@@ -120,10 +120,28 @@ pub(super) const ROWS: &[Row] = &[
                 .docs("Protects the connection from being closed to save memory", "O(1)")
                 .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
                 .args(&[oneof("enabled", &[word("on", "ON"), word("off", "OFF")])]),
+            row(Id::ClientNoTouch, "client|no-touch", 3, Group::Connection, "7.2.0")
+                .docs("Has the connection's commands not count as uses of keys", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[oneof("enabled", &[word("on", "ON"), word("off", "OFF")])]),
+            row(Id::ClientPause, "client|pause", -3, Group::Connection, "2.9.50")
+                .docs("Has clients wait for some time", "O(1)")
+                .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[
+                    integer("timeout"),
+                    oneof("mode", &[word("write", "WRITE"), word("all", "ALL")]).since("6.2.0").optional(),
+                ]),
             row(Id::ClientReply, "client|reply", 3, Group::Connection, "3.2.0")
                 .docs("Turns replies on or off", "O(1)")
                 .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
                 .args(&[oneof("on_off_skip", &[word("on", "ON"), word("off", "OFF"), word("skip", "SKIP")])]),
+            row(Id::ClientSetinfo, "client|setinfo", 4, Group::Connection, "7.2.0")
+                .docs("Says which library the connection is used by", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[oneof(
+                    "attr",
+                    &[string("libname").token("LIB-NAME"), string("libver").token("LIB-VER")],
+                )]),
             row(Id::ClientSetname, "client|setname", 3, Group::Connection, "2.6.9")
                 .docs("Names the connection", "O(1)")
                 .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
@@ -135,5 +153,8 @@ pub(super) const ROWS: &[Row] = &[
                     integer("client-id"),
                     oneof("timeout_error", &[word("timeout", "TIMEOUT"), word("error", "ERROR")]).optional(),
                 ]),
+            row(Id::ClientUnpause, "client|unpause", 2, Group::Connection, "6.2.0")
+                .docs("Ends a pause of clients", "O(N), N clients that wait")
+                .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE]),
         ]),
 ];

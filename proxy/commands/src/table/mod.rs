@@ -7,7 +7,9 @@ mod geo;
 mod hashes;
 mod hyperloglog;
 mod lists;
+mod observing;
 mod pubsub;
+mod replication;
 mod serialized;
 mod server;
 mod sets;
@@ -34,6 +36,8 @@ const GROUPS: &[&[Row]] = &[
     transactions::ROWS,
     pubsub::ROWS,
     server::ROWS,
+    observing::ROWS,
+    replication::ROWS,
 ];
 
 /// Number of commands, subcommands not counted.

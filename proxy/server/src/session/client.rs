@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use proxy_commands::Id;
-use proxy_resp::{Args, Reply};
+use proxy_resp::{Args, Protocol, Reply};
 
 use super::connection::{BAD_NAME, is_name};
 use super::{ReplyMode, Session, wrong_arguments};
 use crate::blocking;
-use crate::clients::ClientInfo;
+use crate::clients::{ClientInfo, Kind};
 use crate::conn::Conn;
 use crate::dispatch::Flow;
 use crate::peers::Message;
@@ -26,7 +26,7 @@ pub(super) fn run(
     args: Args<'_>,
     reply: &mut Reply,
 ) -> Flow {
-    publish(conn, session);
+    publish(conn, session, args);
     match id {
         Id::ClientId => reply.integer(conn.info.id as i64),
         Id::ClientGetname => {
@@ -47,6 +47,15 @@ pub(super) fn run(
             }
             None => reply.error(SYNTAX),
         },
+        Id::ClientNoTouch => match on_off(args.at(2)) {
+            Some(on) => {
+                conn.info.no_touch.store(on, Relaxed);
+                session.set_no_touch(on);
+                reply.ok();
+            }
+            None => reply.error(SYNTAX),
+        },
+        Id::ClientSetinfo => set_info(conn, args, reply),
         Id::ClientReply => return reply_mode(session, args, reply),
         Id::ClientKill => return kill(worker, conn, args, reply),
         Id::ClientUnblock => unblock(worker, args, reply),
@@ -56,13 +65,36 @@ pub(super) fn run(
     Flow::Next
 }
 
-/// What CLIENT LIST shows and isn't published every wake.
-fn publish(conn: &Conn, session: &Session) {
-    *conn.info.last_command.lock() = session.last_command;
-    conn.info.multi.store(session.multi.as_ref().map_or(-1, |multi| multi.len() as i64), Relaxed);
-    conn.info.watching.store(session.watched.len() as u64, Relaxed);
-    conn.info.db.store(session.db, Relaxed);
-    conn.info.last_ms.store(unix_ms(), Relaxed);
+/// What CLIENT LIST shows of this connection itself, which is in the middle of its wake.
+fn publish(conn: &Conn, session: &Session, args: Args<'_>) {
+    let info = &conn.info;
+    if let Ok(row) = proxy_engine::resolve(args) {
+        info.last_command.store(row.id as u16, Relaxed);
+    }
+    info.args_bytes.store(args.bytes() as u64, Relaxed);
+    info.multi.store(session.multi.as_ref().map_or(-1, |multi| multi.len() as i64), Relaxed);
+    info.watching.store(session.watched_keys, Relaxed);
+    info.db.store(session.db, Relaxed);
+    info.resp3.store(session.proto == Protocol::Resp3, Relaxed);
+    info.last_ms.store(unix_ms(), Relaxed);
+}
+
+/// CLIENT SETINFO: of Redis 7.2.
+fn set_info(conn: &Conn, args: Args<'_>, reply: &mut Reply) {
+    let (option, value) = (args.at(2), args.at(3));
+    let mut library = conn.info.library.lock();
+    let (place, shown) = if option.eq_ignore_ascii_case(b"lib-name") {
+        (&mut library.0, "lib-name")
+    } else if option.eq_ignore_ascii_case(b"lib-ver") {
+        (&mut library.1, "lib-ver")
+    } else {
+        return reply.error_bytes(&[&b"ERR Unrecognized option '"[..], option, b"'"].concat());
+    };
+    if !is_name(value) {
+        return reply.error(&format!("ERR {shown} cannot contain spaces, newlines or special characters."));
+    }
+    *place = value.to_vec();
+    reply.ok();
 }
 
 fn on_off(word: &[u8]) -> Option<bool> {
@@ -90,15 +122,6 @@ fn reply_mode(session: &mut Session, args: Args<'_>, reply: &mut Reply) -> Flow 
     Flow::Next
 }
 
-/// Whether clients of this type exist here at all; `None` for a word that is no type.
-fn is_normal(kind: &[u8]) -> Option<bool> {
-    if kind.eq_ignore_ascii_case(b"normal") {
-        return Some(true);
-    }
-    let others: [&[u8]; 4] = [b"master", b"slave", b"replica", b"pubsub"];
-    others.iter().any(|other| kind.eq_ignore_ascii_case(other)).then_some(false)
-}
-
 fn unknown_type(kind: &[u8], reply: &mut Reply) {
     let text = [&b"ERR Unknown client type '"[..], kind, b"'"].concat();
     reply.error_bytes(&text);
@@ -106,11 +129,11 @@ fn unknown_type(kind: &[u8], reply: &mut Reply) {
 
 fn list(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
     let mut ids = None;
-    let mut none = false;
+    let mut kind = None;
     let option = args.at(2);
     if args.len() == 4 && option.eq_ignore_ascii_case(b"type") {
-        match is_normal(args.at(3)) {
-            Some(normal) => none = !normal,
+        match Kind::named(args.at(3)) {
+            Some(named) => kind = Some(named),
             None => return unknown_type(args.at(3), reply),
         }
     } else if args.len() > 3 && option.eq_ignore_ascii_case(b"id") {
@@ -127,7 +150,7 @@ fn list(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
     let mut text = String::new();
     for client in worker.shared.clients.list() {
         let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&(client.id as i64)));
-        if wanted && !none {
+        if wanted && kind.is_none_or(|kind| kind == client.kind()) {
             text.push_str(&client.line(now_ms));
             text.push('\n');
         }
@@ -170,14 +193,14 @@ struct Filter<'a> {
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
-    normal: bool,
+    kind: Option<Kind>,
     skip_me: bool,
 }
 
 impl Filter<'_> {
     fn matches(&self, client: &ClientInfo) -> bool {
         let text = |addr: &std::net::SocketAddr| addr.to_string().into_bytes();
-        self.normal
+        self.kind.is_none_or(|kind| kind == client.kind())
             && self.id.is_none_or(|id| id == client.id as i64)
             && self.addr.is_none_or(|addr| addr == text(&client.addr))
             && self.laddr.is_none_or(|addr| addr == text(&client.laddr))
@@ -186,7 +209,7 @@ impl Filter<'_> {
 }
 
 fn kill(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, reply: &mut Reply) -> Flow {
-    let mut filter = Filter { id: None, addr: None, laddr: None, user: None, normal: true, skip_me: true };
+    let mut filter = Filter { id: None, addr: None, laddr: None, user: None, kind: None, skip_me: true };
     let old_form = args.len() == 3;
     if old_form {
         filter.addr = args.get(2);
@@ -236,9 +259,9 @@ fn options<'a>(args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
             let id = proxy_resp::parse_i64(value).filter(|id| *id > 0);
             filter.id = Some(id.ok_or("ERR client-id should be greater than 0")?);
         } else if option.eq_ignore_ascii_case(b"type") {
-            let normal = is_normal(value);
-            filter.normal =
-                normal.ok_or_else(|| [&b"ERR Unknown client type '"[..], value, b"'"].concat())?;
+            let kind = Kind::named(value);
+            filter.kind =
+                Some(kind.ok_or_else(|| [&b"ERR Unknown client type '"[..], value, b"'"].concat())?);
         } else if option.eq_ignore_ascii_case(b"addr") {
             filter.addr = Some(value);
         } else if option.eq_ignore_ascii_case(b"laddr") {
@@ -261,27 +284,32 @@ fn options<'a>(args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
 }
 
 fn help(reply: &mut Reply) {
-    let lines = [
-        "CLIENT <subcommand> [<arg> ...]. What this server knows:",
-        "GETNAME, SETNAME <name>",
-        "    The name of this connection.",
-        "ID, INFO",
-        "    The number of this connection; its line of CLIENT LIST.",
-        "KILL <ip:port> | [ID n] [TYPE t] [USER u] [ADDR a] [LADDR a] [SKIPME yes|no]",
-        "    Close connections.",
-        "LIST [TYPE t | ID n ...]",
-        "    All connections, one a line.",
-        "NO-EVICT ON|OFF",
-        "    Protect this connection when memory is short.",
-        "REPLY ON|OFF|SKIP",
-        "    Whether this connection is answered.",
-        "UNBLOCK <id> [TIMEOUT|ERROR]",
-        "    End the wait of another connection's blocking command.",
-        "HELP",
-        "    This text.",
-    ];
-    reply.array(lines.len());
-    for line in lines {
-        reply.simple(line);
-    }
+    super::help(
+        reply,
+        &[
+            "CLIENT <subcommand> [<arg> ...]. What this server knows:",
+            "GETNAME, SETNAME <name>",
+            "    The name of this connection.",
+            "ID, INFO",
+            "    The number of this connection; its line of CLIENT LIST.",
+            "KILL <ip:port> | [ID n] [TYPE t] [USER u] [ADDR a] [LADDR a] [SKIPME yes|no]",
+            "    Close connections.",
+            "LIST [TYPE t | ID n ...]",
+            "    All connections, one a line.",
+            "NO-EVICT ON|OFF",
+            "    Protect this connection when memory is short.",
+            "NO-TOUCH ON|OFF",
+            "    Whether this connection's commands count as uses of keys.",
+            "PAUSE <milliseconds> [WRITE|ALL], UNPAUSE",
+            "    Put off commands, those that write or all; end that.",
+            "REPLY ON|OFF|SKIP",
+            "    Whether this connection is answered.",
+            "SETINFO LIB-NAME <name> | LIB-VER <version>",
+            "    Which library uses this connection.",
+            "UNBLOCK <id> [TIMEOUT|ERROR]",
+            "    End the wait of another connection's blocking command.",
+            "HELP",
+            "    This text.",
+        ],
+    );
 }

@@ -9,6 +9,7 @@ use proxy_resp::{Args, Protocol, Reply};
 use super::{ReplyMode, Session, wrong_arguments};
 use crate::conn::Conn;
 use crate::dispatch::Flow;
+use crate::pause;
 use crate::worker::Worker;
 
 /// The Redis whose behaviour is ours.
@@ -29,13 +30,13 @@ pub(super) fn ping(session: &Session, args: Args<'_>, reply: &mut Reply) -> Flow
 }
 
 pub(super) fn select(session: &mut Session, args: Args<'_>, reply: &mut Reply) {
-    match proxy_resp::parse_i64(args.at(1)) {
-        None => reply.error("ERR value is not an integer or out of range"),
-        Some(db) if (0..i64::from(proxy_store::DATABASES)).contains(&db) => {
-            session.db = db as u8;
+    match (super::database(args.at(1)), proxy_resp::parse_i64(args.at(1))) {
+        (Some(db), _) => {
+            session.db = db;
             reply.ok();
         }
-        Some(_) => reply.error("ERR DB index is out of range"),
+        (None, Some(_)) => reply.error("ERR DB index is out of range"),
+        (None, None) => reply.error("ERR value is not an integer or out of range"),
     }
 }
 
@@ -116,8 +117,11 @@ pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, repl
     reply.array(0);
 }
 
-pub(super) fn reset(worker: &Worker, conn: &Rc<Conn>, session: &mut Session, reply: &mut Reply) {
+pub(super) fn reset(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, reply: &mut Reply) {
     session.end(worker, conn);
+    if worker.shared.monitors.remove(&conn.info) {
+        pause::tell_others(worker);
+    }
     session.db = 0;
     session.proto = Protocol::Resp2;
     conn.info.resp3.store(false, Relaxed);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use proxy_shard::{Role, ShardStatus};
 
 use super::connection::REDIS_VERSION;
+use super::latency;
 use super::memory::Figures;
 use crate::shared::Shared;
 use crate::stats::Counter;
@@ -42,10 +43,11 @@ pub(super) fn section(shared: &Shared, name: &str, text: &mut String) {
         "cpu" => cpu(&mut lines),
         "commandstats" => commandstats(shared, &mut lines),
         "errorstats" => errorstats(shared, &mut lines),
+        "latencystats" => latencystats(shared, &mut lines),
         "cluster" => lines.put("cluster_enabled", 0),
         "keyspace" => keyspace(shared, &mut lines),
         "durability" => durability(shared, &mut lines),
-        // Modules: there are none. Latency: no clock is read around commands.
+        // Modules: there are none.
         _ => {}
     }
 }
@@ -89,7 +91,7 @@ fn clients(shared: &Shared, out: &mut Lines<'_>) {
     let largest =
         |place: fn(&crate::clients::ClientInfo) -> u64| list.iter().map(|c| place(c)).max().unwrap_or(0);
     out.put("client_recent_max_input_buffer", largest(|client| client.query_bytes.load(Relaxed)));
-    out.put("client_recent_max_output_buffer", largest(|client| client.output_bytes.load(Relaxed)));
+    out.put("client_recent_max_output_buffer", largest(|client| client.output.bytes()));
     out.put("blocked_clients", waiting);
     out.put("tracking_clients", 0);
     out.put("clients_in_timeout_table", 0);
@@ -246,21 +248,39 @@ fn cpu(out: &mut Lines<'_>) {
 }
 
 fn commandstats(shared: &Shared, out: &mut Lines<'_>) {
-    for row in proxy_commands::rows().flat_map(|row| std::iter::once(row).chain(row.subcommands)) {
-        let (mut calls, mut rejected, mut failed) = (0, 0, 0);
+    for row in latency::rows() {
+        let (mut calls, mut rejected, mut failed, mut time_ns) = (0, 0, 0, 0);
         for stat in shared.stats.iter().filter_map(|stats| stats.command(row)) {
             calls += stat.calls.get();
             rejected += stat.rejected.get();
             failed += stat.failed.get();
+            time_ns += stat.time_ns.get();
         }
         if calls + rejected > 0 {
+            let usec = time_ns / 1000;
+            let each = if calls == 0 { 0.0 } else { time_ns as f64 / 1000.0 / calls as f64 };
             out.put(
                 &format!("cmdstat_{}", row.name),
                 format_args!(
-                    "calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},failed_calls={failed}"
+                    "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
                 ),
             );
         }
+    }
+}
+
+fn latencystats(shared: &Shared, out: &mut Lines<'_>) {
+    let percents = shared.params.latency_percentiles.lock().clone();
+    for row in latency::rows() {
+        let times = latency::times(shared, row);
+        if times.count() == 0 {
+            continue;
+        }
+        let shown: Vec<String> = percents
+            .iter()
+            .map(|percent| format!("p{percent}={:.3}", times.percentile(*percent) as f64 / 1000.0))
+            .collect();
+        out.put(&format!("latency_percentiles_usec_{}", row.name), shown.join(","));
     }
 }
 

@@ -43,9 +43,6 @@ impl Figures {
             shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
         };
         let clients = shared.clients.list();
-        let buffers = |client: &crate::clients::ClientInfo| {
-            client.query_bytes.load(Relaxed) + client.output_bytes.load(Relaxed)
-        };
         let tables = |db: usize| {
             shared
                 .status
@@ -59,7 +56,7 @@ impl Figures {
             tables: (0..usize::from(proxy_store::DATABASES)).map(tables).collect(),
             unfreed: sum(|status| &status.unfreed_bytes),
             keys: shared.status.iter().map(|status| status.total_keys()).sum(),
-            clients: clients.iter().map(|client| buffers(client)).sum(),
+            clients: clients.iter().map(|client| client.memory()).sum(),
             in_flight: sum(|status| &status.in_flight_bytes),
             rss: proc_bytes("/proc/self/status", "VmRSS:"),
             peak: proc_bytes("/proc/self/status", "VmHWM:"),

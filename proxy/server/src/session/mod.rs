@@ -6,8 +6,12 @@ mod config;
 mod connection;
 mod info;
 mod info_text;
+mod latency;
 mod memory;
+mod monitoring;
 mod pubsub;
+mod replication;
+mod slowlog;
 
 use std::rc::Rc;
 
@@ -42,8 +46,13 @@ pub(crate) struct Session {
     pub(crate) multi: Option<Box<Multi>>,
     /// Shards on which keys are watched.
     pub(crate) watched: Vec<ShardId>,
+    /// Keys given to WATCH since.
+    pub(crate) watched_keys: u64,
     pub(crate) reply_mode: ReplyMode,
-    pub(crate) last_command: &'static str,
+    /// The command before this one.
+    pub(crate) last_command: Option<&'static Row>,
+    /// EXEC runs a command of the session: it is answered at once.
+    pub(crate) in_exec: bool,
     /// What the client listens to, if to anything.
     pub(crate) subscriptions: Option<Box<pubsub::Subscriptions>>,
     /// Checks that concern this client.
@@ -58,8 +67,10 @@ impl Session {
             db: 0,
             multi: None,
             watched: Vec::new(),
+            watched_keys: 0,
             reply_mode: ReplyMode::On,
-            last_command: "NULL",
+            last_command: None,
+            in_exec: false,
             subscriptions: None,
             guards: Guards::NONE,
             id,
@@ -78,8 +89,15 @@ impl Session {
         WatchId(self.id)
     }
 
+    /// CLIENT NO-TOUCH.
+    pub(crate) fn set_no_touch(&mut self, on: bool) {
+        let bit = Guards::NO_TOUCH;
+        self.guards = if on { self.guards.with(bit) } else { self.guards.without(bit) };
+    }
+
     /// Ends all watches.
     pub(crate) fn unwatch(&mut self, worker: &Worker) {
+        self.watched_keys = 0;
         let id = self.watch_id();
         for shard in self.watched.drain(..) {
             match worker.local(shard) {
@@ -141,13 +159,27 @@ pub(crate) fn run(
         | Id::ConfigHelp
         | Id::ConfigResetstat
         | Id::ConfigRewrite
-        | Id::ConfigSet => config::run(worker, row.id, args, reply),
+        | Id::ConfigSet => config::run(worker, conn, session, row.id, args, batch),
         Id::Memory
         | Id::MemoryDoctor
         | Id::MemoryHelp
         | Id::MemoryMallocStats
         | Id::MemoryPurge
         | Id::MemoryStats => memory::run(worker, row.id, reply),
+        Id::Slowlog | Id::SlowlogGet | Id::SlowlogHelp | Id::SlowlogLen | Id::SlowlogReset => {
+            slowlog::run(worker, row.id, args, reply);
+        }
+        Id::Latency
+        | Id::LatencyDoctor
+        | Id::LatencyGraph
+        | Id::LatencyHelp
+        | Id::LatencyHistogram
+        | Id::LatencyHistory
+        | Id::LatencyLatest
+        | Id::LatencyReset => latency::run(worker, row.id, args, reply),
+        Id::Monitor => monitoring::monitor(worker, conn, session, batch),
+        Id::ClientPause => monitoring::pause(worker, conn, session, args, batch),
+        Id::ClientUnpause => monitoring::unpause(worker, conn, session, batch),
         Id::Client
         | Id::ClientGetname
         | Id::ClientHelp
@@ -156,7 +188,9 @@ pub(crate) fn run(
         | Id::ClientKill
         | Id::ClientList
         | Id::ClientNoEvict
+        | Id::ClientNoTouch
         | Id::ClientReply
+        | Id::ClientSetinfo
         | Id::ClientSetname
         | Id::ClientUnblock => return client::run(worker, conn, session, row.id, args, reply),
         Id::Subscribe
@@ -177,6 +211,20 @@ pub(crate) fn run(
         _ => return admin::run(worker, conn, session, row, args, batch),
     }
     Flow::Next
+}
+
+/// The lines of a HELP subcommand.
+fn help(reply: &mut proxy_resp::Reply, lines: &[&str]) {
+    reply.array(lines.len());
+    for line in lines {
+        reply.simple(line);
+    }
+}
+
+/// The database that SELECT names, if there is one.
+pub(crate) fn database(text: &[u8]) -> Option<u8> {
+    let databases = i64::from(proxy_store::DATABASES);
+    proxy_resp::parse_i64(text).filter(|db| (0..databases).contains(db)).map(|db| db as u8)
 }
 
 /// "wrong number of arguments", as Redis says it.

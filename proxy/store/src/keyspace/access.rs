@@ -39,11 +39,18 @@ pub(super) struct Access {
     /// The last time given, unix seconds.
     seconds: u32,
     random: Cell<u64>,
+    /// Uses are not noted now.
+    still: bool,
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { rule: AccessRule::default(), seconds: 0, random: Cell::new(0x9e37_79b9_7f4a_7c15) }
+        Self {
+            rule: AccessRule::default(),
+            seconds: 0,
+            random: Cell::new(0x9e37_79b9_7f4a_7c15),
+            still: false,
+        }
     }
 }
 
@@ -97,6 +104,11 @@ impl Keyspace {
         self.access.rule = rule;
     }
 
+    /// Stops or resumes the noting of uses (CLIENT NO-TOUCH).
+    pub fn set_still(&mut self, still: bool) {
+        self.access.still = still;
+    }
+
     /// Whether frequencies are counted, rather than idle times noted.
     #[inline]
     pub fn counts_frequency(&self) -> bool {
@@ -118,7 +130,7 @@ impl Keyspace {
         } else {
             self.access.seconds & CLOCK
         };
-        if new != old {
+        if new != old && !self.access.still {
             entry.node.set_access(new);
         }
     }
