@@ -123,16 +123,15 @@ impl Picks {
         if paired && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
             return Err(Fail::OUT_OF_RANGE);
         }
-        Ok((Self::of(count)?, paired))
+        let size = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+        Ok((if count >= 0 { Picks::Distinct(size) } else { Picks::Repeated(size) }, paired))
     }
 
-    fn of(count: i64) -> Result<Self, Fail> {
-        if count >= 0 {
-            Ok(Picks::Distinct(usize::try_from(count).unwrap_or(usize::MAX)))
-        } else if count.unsigned_abs() <= MAX_PICKS {
-            Ok(Picks::Repeated(count.unsigned_abs() as usize))
-        } else {
-            Err(Fail::OUT_OF_RANGE)
+    /// Refuses what would take gigabytes; for keys that are there.
+    pub fn bounded(self) -> Result<Self, Fail> {
+        match self {
+            Picks::Repeated(count) if count as u64 > MAX_PICKS => Err(Fail::OUT_OF_RANGE),
+            picks => Ok(picks),
         }
     }
 }

@@ -212,7 +212,7 @@ pub(crate) fn hrandfield(call: &mut Call<'_>) -> Result<(), Fail> {
         call.out.array(0);
         return Ok(());
     };
-    match picks {
+    match picks.bounded()? {
         Picks::Distinct(count) if count >= hash.len() => {
             pairs_header(call, hash.len(), paired);
             hash.iter().for_each(|(field, value)| pair(call, field, value, paired));

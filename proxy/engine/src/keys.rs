@@ -97,7 +97,7 @@ fn move_value(call: &mut Call<'_>, only_free: bool) -> Result<bool, Fail> {
     }
     let handle = call.handle(&entry);
     call.fx.delete(from, handle, Reason::Command);
-    call.fx.put_value(to, None, entry.value(), entry.expire_at());
+    call.fx.put_moved(to, from, entry.value(), entry.expire_at());
     take_frequency_along(call, &entry, (to.db, 2));
     Ok(true)
 }
@@ -144,7 +144,7 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
         Some(entry) if call.find(to).is_none() => {
             let handle = call.handle(&entry);
             call.fx.delete(from, handle, Reason::Command);
-            call.fx.put_value(to, None, entry.value(), entry.expire_at());
+            call.fx.put_moved(to, from, entry.value(), entry.expire_at());
             take_frequency_along(call, &entry, (to.db, 1));
             true
         }

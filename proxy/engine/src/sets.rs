@@ -155,7 +155,7 @@ pub(crate) fn srandmember(call: &mut Call<'_>) -> Result<(), Fail> {
         call.out.array(0);
         return Ok(());
     };
-    match picks {
+    match picks.bounded()? {
         Picks::Distinct(count) if count >= set.len() => {
             call.out.array(set.len());
             set.iter().for_each(|member| call.bulk_elem(member));

@@ -36,14 +36,16 @@ pub struct Server {
 impl Server {
     /// Starts a fresh one.
     pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// Starts a fresh one; `more` are flags of fastkeep.
+    pub fn start_with(kind: Kind, more: &[&str]) -> Self {
         let process = match kind {
             Kind::Fastkeep => {
                 let data = tempfile::tempdir().unwrap();
-                let running = Fastkeep::up(
-                    &data.path().join("data"),
-                    &["--snapshots-interval-secs", "0", "--snapshots-log-mb", "0"],
-                )
-                .start();
+                let flags = [&["--snapshots-interval-secs", "0", "--snapshots-log-mb", "0"], more].concat();
+                let running = Fastkeep::up(&data.path().join("data"), &flags).start();
                 Process::Fastkeep { running, _data: data }
             }
             Kind::RedisAlways => {

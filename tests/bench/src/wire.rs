@@ -46,22 +46,31 @@ impl Wire {
         }
     }
 
-    /// Sends what is queued and reads until all of it is answered. Replies are not looked at, but for errors in what
-    /// arrives last.
+    /// Sends what is queued and reads until all of it is answered. Replies are not looked at, but for an error
+    /// that comes first.
     pub fn wait(&mut self) {
+        self.try_wait().unwrap();
+    }
+
+    /// [`Wire::wait`]; the error that comes first, or that of the connection.
+    pub fn try_wait(&mut self) -> Result<(), String> {
         push(&mut self.requests, &[&b"ECHO"[..], MARK]);
-        self.stream.write_all(&self.requests).unwrap();
+        self.stream.write_all(&self.requests).map_err(|error| error.to_string())?;
         self.requests.clear();
         self.queued = 0;
         let ends = [&b"\r\n"[..], MARK, b"\r\n"].concat();
-        let mut kept = 0;
+        let (mut kept, mut begins) = (0, true);
         loop {
-            let count = self.stream.read(&mut self.received[kept..]).unwrap();
-            assert!(count > 0, "the server closed a connection");
+            let count = self.stream.read(&mut self.received[kept..]).map_err(|error| error.to_string())?;
+            if count == 0 {
+                return Err("the server closed the connection".to_owned());
+            }
             let seen = &self.received[..kept + count];
-            assert!(seen[0] != b'-', "{}", String::from_utf8_lossy(&seen[..seen.len().min(200)]));
+            if std::mem::take(&mut begins) && seen[0] == b'-' {
+                return Err(String::from_utf8_lossy(&seen[..seen.len().min(200)]).into_owned());
+            }
             if seen.ends_with(&ends) {
-                return;
+                return Ok(());
             }
             // Whatever is behind this can't be cut apart: the mark's own length.
             let start = seen.len().saturating_sub(ends.len());
@@ -73,8 +82,13 @@ impl Wire {
 
     /// Sends the words of a line and waits for the answer.
     pub fn run(&mut self, line: &str) {
+        self.try_run(line).unwrap();
+    }
+
+    /// [`Wire::run`]; the error that was answered, or that of the connection.
+    pub fn try_run(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split(' ').collect();
         self.queue(&words);
-        self.wait();
+        self.try_wait()
     }
 }

@@ -97,7 +97,7 @@ fn string_forms_agree(a: &Frame, b: &Frame) -> bool {
 }
 
 /// XINFO as Redis 7.0 has it: without the fields that 7.2 adds to consumers.
-fn without_newer_fields(frame: &Frame) -> Frame {
+pub fn without_newer_fields(frame: &Frame) -> Frame {
     let Frame::Many(tag, parts) = frame else { return frame.clone() };
     let is_newer = |part: &Frame| matches!(part.text().as_str(), "active-time" | "inactive");
     let mut kept = Vec::with_capacity(parts.len());

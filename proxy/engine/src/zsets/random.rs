@@ -19,7 +19,7 @@ pub(crate) fn zrandmember(call: &mut Call<'_>) -> Result<(), Fail> {
         call.out.array(0);
         return Ok(());
     };
-    match picks {
+    match picks.bounded()? {
         Picks::Distinct(count) if count >= zset.len() => {
             members_header(call, zset.len(), with_scores);
             zset.iter().for_each(|(name, score)| member(call, name, score, with_scores));

@@ -91,12 +91,16 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
     Some(match kind {
         EffectKind::Delete => Effect::Delete { key, reason: reason(reader)? },
         EffectKind::Put => {
-            let expire_at = match expire_change(reader)? {
-                ExpireChange::Clear => None,
-                ExpireChange::At(at_ms) => Some(at_ms),
-                ExpireChange::Keep => return None,
+            let (expires, moved) = match reader.u8()? {
+                0 => (false, false),
+                2 => (true, false),
+                3 => (false, true),
+                4 => (true, true),
+                _ => return None,
             };
-            Effect::Put { key, expire_at, image: reader.bytes()? }
+            let expire_at = if expires { Some(i64::from_le_bytes(reader.array()?)) } else { None };
+            let source = if moved { Some((reader.u8()?, reader.bytes()?)) } else { None };
+            Effect::Put { key, expire_at, source, image: reader.bytes()? }
         }
         EffectKind::SetString => {
             let expire = expire_change(reader)?;

@@ -51,11 +51,13 @@ pub enum Effect<'a> {
         key: Key<'a>,
         reason: Reason,
     },
-    /// The whole value is replaced; `image` is a `types::image`, not validated by decode.
+    /// The whole value is replaced; `image` is a `types::image`, not validated by decode. `source`: the database and key
+    /// that the value had until the Delete just before this effect, so that who applies both moves it.
     Put {
         key: Key<'a>,
         image: &'a [u8],
         expire_at: Option<i64>,
+        source: Option<(u8, &'a [u8])>,
     },
     SetString {
         key: Key<'a>,

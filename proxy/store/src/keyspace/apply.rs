@@ -32,8 +32,11 @@ impl Keyspace {
         let target = self.target(key, handle);
         match effect {
             Effect::Delete { .. } => self.delete(&target, position),
-            Effect::Put { image, expire_at, .. } => {
-                if let Ok(value) = image::decode(image, &self.limits) {
+            Effect::Put { image, expire_at, source, .. } => {
+                let moved = source.and_then(|(db, key)| self.unlinked.take_back(db, key, position));
+                if let Some(collection) = moved {
+                    self.store(&target, NewValue::Collection(collection), *expire_at, position);
+                } else if let Ok(value) = image::decode(image, &self.limits) {
                     self.put(&target, value, *expire_at, position);
                 }
             }
@@ -87,7 +90,7 @@ impl Keyspace {
         let Some(place) = target.place else { return };
         if let Some(entry) = self.databases[target.database].remove(target.key.slot, place, &self.hasher) {
             self.in_flight.deleted(Self::deletion_id(target.key.db, target.hash), position);
-            self.unlinked.add_entry(entry);
+            self.unlinked.add_deleted(entry, target.key.db, position);
         }
     }
 

@@ -472,3 +472,73 @@ fn a_keyspace_moves_between_threads() {
     fn assert_send<T: Send>() {}
     assert_send::<Keyspace>();
 }
+
+/// RENAME's two effects move a large value; who meets only the second one, or other effects between them, makes the same
+/// value from the image.
+#[test]
+fn moved_values() {
+    let (from, to) = (Key::new(0, b"from"), Key::new(0, b"to"));
+    let fill = |ks: &mut Keyspace, key: Key<'_>, first: u32| {
+        let mut record = Record::default();
+        {
+            let mut fx = record.writer();
+            let mut items = fx.set_add(key, None);
+            (first..first + 500).for_each(|number| items.item(format!("m{number}").as_bytes()));
+        }
+        record.apply(ks, 1);
+    };
+    let members = |ks: &Keyspace, key: Key<'_>| {
+        let entry = ks.find(key).entry().unwrap();
+        let Value::Set(set) = entry.value() else { panic!("not a set") };
+        let mut members: Vec<Vec<u8>> = set.iter().map(|member| member.to_vec()).collect();
+        members.sort();
+        members
+    };
+    for (moves, deletes_other) in [(true, false), (false, false), (true, true), (false, true)] {
+        let mut ks = Keyspace::new(Limits::default());
+        fill(&mut ks, from, 0);
+        fill(&mut ks, to, 7_000);
+        fill(&mut ks, Key::new(0, b"other"), 9_000);
+        let expected = members(&ks, from);
+        let mut record = Record::default();
+        {
+            let entry = ks.find(from).entry().unwrap();
+            let mut fx = record.writer();
+            if deletes_other {
+                fx.delete(Key::new(0, b"other"), None, Reason::Command);
+            }
+            if moves {
+                fx.delete(from, None, Reason::Command);
+            }
+            fx.put_moved(to, from, entry.value(), Some(4_000_000_000_000));
+        }
+        record.apply(&mut ks, 2);
+        assert_eq!(members(&ks, to), expected);
+        assert_eq!(ks.find(to).entry().unwrap().expire_at(), Some(4_000_000_000_000));
+        assert_eq!(ks.find(from).entry().is_none(), moves);
+        // What `to` held before is unlinked, and what was moved is not.
+        assert_eq!(ks.unfreed().0, 1 + u64::from(deletes_other));
+        while ks.free_some(100) {}
+        assert_eq!(ks.unfreed(), (0, 0));
+        ks.check().unwrap();
+    }
+}
+
+/// The effects of one record.
+#[derive(Default)]
+struct Record {
+    body: Vec<u8>,
+    index: crate::effect::EffectIndex,
+}
+
+impl Record {
+    fn writer(&mut self) -> crate::EffectWriter<'_> {
+        crate::EffectWriter::new(&mut self.body, &mut self.index)
+    }
+
+    fn apply(&self, ks: &mut Keyspace, position: Position) {
+        for decoded in crate::decode(&self.body) {
+            ks.apply(&decoded.unwrap().0, None, position);
+        }
+    }
+}

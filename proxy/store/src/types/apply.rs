@@ -3,7 +3,7 @@
 //! An effect that does not fit the value (another type, an index out of range) changes nothing and is
 //! reported, never a panic: on the primary it cannot happen, on replay it is counted and logged.
 
-use super::{Hash, Limits, List, Set, Stream, ZSet};
+use super::{FEW_ELEMENTS, Hash, Limits, List, Set, Stream, ZSet};
 use crate::effect::Effect;
 use crate::memory::size_class;
 
@@ -37,17 +37,6 @@ impl Collection {
             Effect::ZSetAdd { .. } => Some(Self::ZSet(ZSet::new())),
             Effect::StreamAdd { .. } | Effect::StreamGroupSet { .. } => Some(Self::Stream(Box::default())),
             _ => None,
-        }
-    }
-
-    /// Number of elements; of a stream, nodes and pending entries: what freeing costs.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::List(list) => list.len(),
-            Self::Hash(hash) => hash.len(),
-            Self::Set(set) => set.len(),
-            Self::ZSet(zset) => zset.len(),
-            Self::Stream(stream) => stream.weight(),
         }
     }
 
@@ -96,13 +85,10 @@ fn removes_all(value: &Collection, effect: &Effect<'_>) -> bool {
     }
 }
 
-/// Collections with more elements than this are left as they are by an effect that removes all of them, so that they
-/// are freed bit by bit like those that DEL removes.
-const LEFT_WHOLE: usize = 64;
-
-/// Carries out one collection effect.
+/// Carries out one collection effect. A large collection is left as it is by an effect that removes all of it, so that it
+/// is freed bit by bit like one that DEL removes.
 pub(crate) fn apply_collection(value: &mut Collection, effect: &Effect<'_>, limits: &Limits) -> Applied {
-    if value.len() > LEFT_WHOLE && removes_all(value, effect) {
+    if value.as_value().elements() > FEW_ELEMENTS && removes_all(value, effect) {
         return Applied { now_empty: true, fitted: true };
     }
     let fitted = match value {

@@ -27,6 +27,7 @@ pub use stream::{
     Consumer, Group, NEVER_ACTIVE, Pending, Stream, StreamEntry, StreamId, StreamImage, StreamNode,
     UNKNOWN_READ,
 };
+pub(crate) use value::FEW_ELEMENTS;
 pub use value::{OwnedValue, Value};
 pub use zset::{LexBound, ScoreBound, ZSet, ZSetRange};
 

@@ -2,6 +2,8 @@
 
 use super::{Elem, Hash, List, Set, Stream, ZSet};
 
+/// Collections with more elements than this are freed bit by bit, and moved rather than made anew.
+pub(crate) const FEW_ELEMENTS: usize = 64;
 /// Longest string that Redis calls "embstr".
 const EMBSTR_BYTES: usize = 44;
 
@@ -26,6 +28,18 @@ impl Value<'_> {
             Value::Set(_) => "set",
             Value::ZSet(_) => "zset",
             Value::Stream(_) => "stream",
+        }
+    }
+
+    /// Number of elements: what making or freeing the value costs. Of a stream, nodes and pending entries.
+    pub(crate) fn elements(&self) -> usize {
+        match self {
+            Value::Str(_) => 1,
+            Value::List(list) => list.len(),
+            Value::Hash(hash) => hash.len(),
+            Value::Set(set) => set.len(),
+            Value::ZSet(zset) => zset.len(),
+            Value::Stream(stream) => stream.weight(),
         }
     }
 
