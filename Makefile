@@ -12,7 +12,7 @@ ARGS ?=
 SEEDS ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test bench lint fmt sim fuzz differential needs-run needs-test clean
+.PHONY: help run build test test-clients bench lint fmt sim fuzz differential needs-run needs-test needs-clients clean
 
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,7 +27,11 @@ build: needs-run ## Builds the fastkeep binary
 
 test: needs-test ## Runs all tests, those against redis-server and real clients included
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
-	FASTKEEP_BINARY=$(BINARY) cargo test --release --locked --workspace
+	FASTKEEP_BINARY=$(BINARY) cargo test --release --locked --workspace --exclude tests-clients
+
+test-clients: needs-clients ## Runs real programs (RQ, Celery, BullMQ, Django, ...) against redis-server and fastkeep, killed in between
+	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
+	FASTKEEP_BINARY=$(BINARY) FASTKEEP_CLIENTS=$(FASTKEEP_CACHE)/clients cargo test --release --locked -p tests-clients $(ARGS)
 
 bench: needs-test ## Measures fastkeep against redis-server in one run, prints ratios, writes docs/performance.md's table
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
@@ -56,6 +60,9 @@ needs-run:
 
 needs-test:
 	@deploy/dev/needs.sh test
+
+needs-clients:
+	@deploy/dev/needs.sh clients
 
 clean: ## Removes what was built
 	cargo clean

@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 server on hyper: metrics, health and the admin API of every process.
 //!
-//! A process gives a [`Handler`]; this file owns sockets, limits and error texts.
+//! A process gives a [`Handler`]; this file owns sockets, plain and under TLS, limits and error texts.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -15,8 +16,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 /// Largest request body that is read.
 const MAX_BODY: usize = 1 << 20;
@@ -69,20 +73,74 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
 /// Answers one request.
 pub type Handler = Arc<dyn Fn(HttpRequest) -> HandlerFuture + Send + Sync>;
 
-/// Opens the HTTP port.
+/// TLS of an HTTP port.
+#[derive(Clone)]
+pub struct HttpTls {
+    /// The port.
+    pub port: u16,
+    /// What new connections are answered with; may change while it is served.
+    pub server: Arc<ArcSwap<ServerConfig>>,
+    /// A handshake that takes longer is broken off.
+    pub handshake: Duration,
+}
+
+/// The ports of one process, listened on and not yet served.
+pub struct HttpPorts {
+    plain: Option<(TcpListener, SocketAddr)>,
+    tls: Option<(TcpListener, SocketAddr, HttpTls)>,
+}
+
+/// Opens the HTTP ports, at least one of the two.
 ///
 /// # Errors
 /// Names the address that cannot be listened on.
-pub async fn listen(bind: &str, port: u16) -> Result<(TcpListener, SocketAddr), String> {
-    let listener = TcpListener::bind((bind, port))
-        .await
-        .map_err(|e| format!("cannot listen on {bind}:{port} for HTTP: {e}"))?;
-    let address = listener.local_addr().map_err(|e| format!("cannot read the HTTP port's address: {e}"))?;
-    Ok((listener, address))
+pub async fn listen(bind: &str, port: Option<u16>, tls: Option<HttpTls>) -> Result<HttpPorts, String> {
+    let open = async |port: u16| {
+        let opened = TcpListener::bind((bind, port)).await;
+        let opened = opened.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        opened.map_err(|e| format!("cannot listen on {bind}:{port} for HTTP: {e}"))
+    };
+    let mut ports = HttpPorts { plain: None, tls: None };
+    if let Some(port) = port {
+        let (address, listener) = open(port).await?;
+        ports.plain = Some((listener, address));
+    }
+    if let Some(tls) = tls {
+        let (address, listener) = open(tls.port).await?;
+        ports.tls = Some((listener, address, tls));
+    }
+    Ok(ports)
 }
 
-/// Serves until the process ends.
-pub async fn serve(listener: TcpListener, handler: Handler) {
+impl HttpPorts {
+    /// Says on standard output where it listens.
+    pub fn announce(&self) {
+        if let Some((_, address)) = &self.plain {
+            println!("http on {address}");
+        }
+        if let Some((_, address, _)) = &self.tls {
+            println!("https on {address}");
+        }
+    }
+
+    /// An address that it listens on.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let plain = self.plain.as_ref().map(|(_, address)| *address);
+        plain.or_else(|| self.tls.as_ref().map(|(_, address, _)| *address))
+    }
+
+    /// Serves until the process ends.
+    pub fn serve(self, handler: &Handler) {
+        if let Some((listener, _)) = self.plain {
+            tokio::spawn(serve(listener, None, Arc::clone(handler)));
+        }
+        if let Some((listener, _, tls)) = self.tls {
+            tokio::spawn(serve(listener, Some(tls), Arc::clone(handler)));
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, tls: Option<HttpTls>, handler: Handler) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
@@ -95,20 +153,35 @@ pub async fn serve(listener: TcpListener, handler: Handler) {
                 continue;
             }
         };
-        let handler = Arc::clone(&handler);
+        let (handler, tls) = (Arc::clone(&handler), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(move |request| answer(Arc::clone(&handler), request));
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(10))
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let served = match tls {
+                None => talk(stream, handler).await,
+                Some(tls) => {
+                    let acceptor = TlsAcceptor::from(tls.server.load_full());
+                    match tokio::time::timeout(tls.handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => talk(stream, handler).await,
+                        Ok(Err(error)) => Err(format!("TLS handshake: {error}")),
+                        Err(_) => Err("the TLS handshake took too long".to_owned()),
+                    }
+                }
+            };
             if let Err(error) = served {
-                tracing::debug!(%error, "an HTTP connection ended early");
+                tracing::debug!(error, "an HTTP connection ended early");
             }
             drop(permit);
         });
     }
+}
+
+async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Handler) -> Result<(), String> {
+    let service = service_fn(move |request| answer(Arc::clone(&handler), request));
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 async fn answer(

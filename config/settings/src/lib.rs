@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod parts;
 mod processes;
+mod tls;
 
 pub use error::SettingsError;
 pub use layers::{Source, keys, load};
@@ -15,6 +16,7 @@ pub use parts::{
     Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
 };
 pub use processes::{LogService, Proxy, Snapshot, Up};
+pub use tls::{LogTls, Tls};
 
 /// What a settings struct can do beside being (de)serialised.
 pub trait Settings: serde::Serialize + serde::de::DeserializeOwned + Default {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::SettingsError;
+use crate::{LogTls, SettingsError};
 
 /// `[http]`: the port of metrics, health and the admin API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -10,13 +10,15 @@ use crate::SettingsError;
 pub struct Http {
     /// Address to listen on.
     pub bind: String,
-    /// TCP port; 0 picks a free one.
+    /// TCP port; 0 picks a free one, or, with `tls_port`, none.
     pub port: u16,
+    /// Port of the same under TLS; 0 = none.
+    pub tls_port: u16,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: "127.0.0.1".to_owned(), port: 8379 }
+        Self { bind: "127.0.0.1".to_owned(), port: 8379, tls_port: 0 }
     }
 }
 
@@ -55,6 +57,8 @@ pub struct LogCluster {
     pub replicas: Vec<String>,
     /// Time after which an unanswered append counts as uncertain, in milliseconds.
     pub append_timeout_ms: u64,
+    /// Certificates of the links to and among the replicas.
+    pub tls: LogTls,
 }
 
 impl Default for LogCluster {
@@ -64,6 +68,7 @@ impl Default for LogCluster {
                 .map(str::to_owned)
                 .to_vec(),
             append_timeout_ms: 10_000,
+            tls: LogTls::default(),
         }
     }
 }
@@ -88,6 +93,7 @@ impl LogCluster {
     }
 
     pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        self.tls.validate()?;
         let zones = self.zones()?;
         if zones.len() != 3 {
             return Err(SettingsError::invalid(

@@ -5,17 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::parts::{
     Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
 };
-use crate::{Settings, SettingsError};
+use crate::{Settings, SettingsError, Tls};
 
 /// `fastkeep up`: everything in one process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Up {
-    /// Port of the Redis endpoint; 0 picks a free one.
+    /// Port of the Redis endpoint; 0 picks a free one, or, with `tls_port`, none.
     pub port: u16,
-    /// Port of metrics, health and the admin API; 0 picks a free one.
+    /// Port of the Redis endpoint under TLS; 0 = none.
+    pub tls_port: u16,
+    /// Port of metrics, health and the admin API; 0 picks a free one, or, with `http_tls_port`, none.
     pub http_port: u16,
-    /// Address that both ports listen on.
+    /// Port of the same under TLS; 0 = none.
+    pub http_tls_port: u16,
+    /// Address that the ports listen on.
     pub bind: String,
     /// Folder of everything that is kept.
     pub data: String,
@@ -23,6 +27,8 @@ pub struct Up {
     pub redis_conf: String,
     /// Number of shards; fixed when the data folder is first used.
     pub shards: u32,
+    /// The certificate of the TLS ports.
+    pub tls: Tls,
     /// The primary's lease.
     pub primary: Primary,
     /// What clients may use up.
@@ -45,11 +51,14 @@ impl Default for Up {
     fn default() -> Self {
         Self {
             port: 6379,
+            tls_port: 0,
             http_port: 8379,
+            http_tls_port: 0,
             bind: "127.0.0.1".to_owned(),
             data: "./data".to_owned(),
             redis_conf: String::new(),
             shards: 1,
+            tls: Tls::default(),
             primary: Primary::default(),
             limits: Limits::default(),
             engine: Engine::default(),
@@ -65,6 +74,7 @@ impl Default for Up {
 impl Settings for Up {
     fn validate(&self) -> Result<(), SettingsError> {
         check_shards(self.shards)?;
+        self.tls.validate(needed(&[("tls_port", self.tls_port), ("http_tls_port", self.http_tls_port)]))?;
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;
@@ -92,6 +102,8 @@ pub struct LogService {
     pub storage: LogStorage,
     /// Metrics, health and the admin API.
     pub http: Http,
+    /// The certificate of the TLS ports.
+    pub tls: Tls,
     /// What is written to standard error.
     pub logging: Logging,
 }
@@ -106,6 +118,7 @@ impl Default for LogService {
             log: LogCluster::default(),
             storage: LogStorage::default(),
             http: Http { port: 8380, ..Http::default() },
+            tls: Tls::default(),
             logging: Logging::default(),
         }
     }
@@ -119,6 +132,7 @@ impl Settings for LogService {
             return Err(SettingsError::invalid("zone", format!("`{}` is not among log.replicas", self.zone)));
         }
         self.storage.validate()?;
+        self.tls.validate(needed(&[("http.tls_port", self.http.tls_port)]))?;
         self.logging.validate()
     }
 }
@@ -127,9 +141,11 @@ impl Settings for LogService {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Proxy {
-    /// Port of the Redis endpoint; 0 picks a free one.
+    /// Port of the Redis endpoint; 0 picks a free one, or, with `tls_port`, none.
     pub port: u16,
-    /// Address that it listens on.
+    /// Port of the Redis endpoint under TLS; 0 = none.
+    pub tls_port: u16,
+    /// Address that they listen on.
     pub bind: String,
     /// The zone that this node is in: it reads the log from the replica there.
     pub zone: String,
@@ -153,6 +169,8 @@ pub struct Proxy {
     pub store: SnapshotStore,
     /// Metrics, health and the admin API.
     pub http: Http,
+    /// The certificate of the TLS ports.
+    pub tls: Tls,
     /// What is written to standard error.
     pub logging: Logging,
 }
@@ -161,6 +179,7 @@ impl Default for Proxy {
     fn default() -> Self {
         Self {
             port: 6379,
+            tls_port: 0,
             bind: "127.0.0.1".to_owned(),
             zone: "az-a".to_owned(),
             data: "./data/proxy".to_owned(),
@@ -173,6 +192,7 @@ impl Default for Proxy {
             memory: Memory::default(),
             store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
             http: Http { port: 8379, ..Http::default() },
+            tls: Tls::default(),
             logging: Logging::default(),
         }
     }
@@ -182,6 +202,7 @@ impl Settings for Proxy {
     fn validate(&self) -> Result<(), SettingsError> {
         check_shards(self.shards)?;
         self.log.validate()?;
+        self.tls.validate(needed(&[("tls_port", self.tls_port), ("http.tls_port", self.http.tls_port)]))?;
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;
@@ -208,6 +229,8 @@ pub struct Snapshot {
     pub snapshots: SnapshotPolicy,
     /// Metrics, health and the admin API.
     pub http: Http,
+    /// The certificate of the TLS ports.
+    pub tls: Tls,
     /// What is written to standard error.
     pub logging: Logging,
 }
@@ -222,6 +245,7 @@ impl Default for Snapshot {
             store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
             snapshots: SnapshotPolicy::default(),
             http: Http { port: 8381, ..Http::default() },
+            tls: Tls::default(),
             logging: Logging::default(),
         }
     }
@@ -232,9 +256,15 @@ impl Settings for Snapshot {
         check_shards(self.shards)?;
         self.log.validate()?;
         check_store(&self.store)?;
+        self.tls.validate(needed(&[("http.tls_port", self.http.tls_port)]))?;
         self.snapshots.validate()?;
         self.logging.validate()
     }
+}
+
+/// The name of a port that is on.
+fn needed<'a>(ports: &[(&'a str, u16)]) -> Option<&'a str> {
+    ports.iter().find(|(_, port)| *port != 0).map(|(name, _)| *name)
 }
 
 /// Shards are slots' owners, and 1024 engines in one process are beyond any use known.

@@ -9,6 +9,7 @@ mod ctl;
 mod parameters;
 mod parts;
 mod process;
+mod tls;
 mod up;
 
 use std::process::ExitCode;

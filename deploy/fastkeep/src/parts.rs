@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use config_runtime::tls::Tls;
 use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore};
 use logsvc_client::LogService;
-use proxy_server::{AllocatorFigures, Hooks, ProxyConfig};
+use proxy_server::{AllocatorFigures, Hooks, ProxyConfig, TlsPort};
 use proxy_shard::{EvictionPolicy, MemoryConfig, RestoreProgress, Restored, Restorer, ShardConfig};
 use proxy_store::Keyspace;
 use snapshot_repo::{RepoConfig, Repository};
@@ -55,7 +56,8 @@ fn memory(settings: &Memory) -> MemoryConfig {
 /// What a proxy is started with, but for what the process adds (log, restorer, hooks).
 pub struct ProxySettings<'a> {
     pub bind: &'a str,
-    pub port: u16,
+    pub port: Option<u16>,
+    pub tls: Option<TlsPort>,
     pub shards: u32,
     pub owner: String,
     pub primary: &'a Primary,
@@ -85,6 +87,7 @@ pub fn proxy(
     ProxyConfig {
         bind: settings.bind.to_owned(),
         port: settings.port,
+        tls: settings.tls.clone(),
         workers: settings.engine.workers,
         shards: settings.shards,
         max_clients: settings.limits.max_clients as u64,
@@ -199,13 +202,19 @@ pub struct ProcessHooks {
     snapshotter: Option<Arc<SnapshotterHandle>>,
     /// The data folder.
     data: PathBuf,
+    tls: Option<Arc<Tls>>,
     stop: Arc<Notify>,
 }
 
 impl ProcessHooks {
-    /// Hooks of a process with or without a snapshotter; `stop` is notified by SHUTDOWN.
-    pub fn new(snapshotter: Option<Arc<SnapshotterHandle>>, data: &Path, stop: Arc<Notify>) -> Self {
-        Self { snapshotter, data: data.to_owned(), stop }
+    /// Hooks of a process with or without a snapshotter and TLS; `stop` is notified by SHUTDOWN.
+    pub fn new(
+        snapshotter: Option<Arc<SnapshotterHandle>>,
+        tls: Option<Arc<Tls>>,
+        data: &Path,
+        stop: Arc<Notify>,
+    ) -> Self {
+        Self { snapshotter, tls, data: data.to_owned(), stop }
     }
 }
 
@@ -258,6 +267,18 @@ impl Hooks for ProcessHooks {
             metadata: metadata::read().ok()? as u64,
             retained: retained::read().ok()? as u64,
         })
+    }
+
+    fn tls_setting(&self, name: &str) -> Option<String> {
+        self.tls.as_ref()?.files().setting(name)
+    }
+
+    fn set_tls(&self, changes: &[(&str, String)]) -> Result<(), String> {
+        let tls =
+            self.tls.as_ref().ok_or("there is no TLS port; tls-port sets one when the process starts")?;
+        let mut files = tls.files();
+        changes.iter().try_for_each(|(name, value)| files.set(name, value))?;
+        tls.change(files)
     }
 
     fn purge_allocator(&self) {

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use config_runtime::http::HttpPorts;
 use config_runtime::metrics_page::MetricsPage;
-use config_settings::{LogCluster, LogService as LogSettings, Logging, Proxy, Snapshot};
+use config_settings::{Http, LogCluster, LogService as LogSettings, Logging, Proxy, Snapshot};
 use logsvc_client::LogService;
-use logsvc_client::tcp::{Endpoint, TcpConfig, TcpLog};
+use logsvc_client::tcp::{Endpoint, LinkTls, TcpConfig, TcpLog};
 use logsvc_server::{PeerConfig, ServerConfig};
 use proxy_server::ProxyHandle;
 use snapshot_worker::Snapshotter;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::api::Api;
 use crate::parts::{self, ProcessHooks, ProxySettings};
+use crate::tls::{Identities, plain_port};
 
 /// Runs a future on a runtime of this process.
 ///
@@ -70,6 +72,21 @@ pub async fn wait_until_served(proxy: &ProxyHandle, stop: &Notify) -> bool {
     }
 }
 
+/// Says on standard output that clients are served, and where.
+pub fn say_ready(bind: &str, proxy: &ProxyHandle) {
+    if proxy.tls_port() != 0 {
+        println!("tls on {bind}:{}", proxy.tls_port());
+    }
+    let port = if proxy.port() == 0 { proxy.tls_port() } else { proxy.port() };
+    println!("ready on {bind}:{port}");
+}
+
+/// Opens the HTTP ports of a process of its own.
+async fn http_ports(http: &Http, tls: &Identities) -> Result<HttpPorts, String> {
+    let plain = plain_port(http.port, http.tls_port);
+    config_runtime::http::listen(&http.bind, plain, tls.http(http.tls_port)).await
+}
+
 /// The name under which this node claims shards: made once, kept in the node's folder. The same name may
 /// claim again at once after a restart, so it must belong to one process at a time; the folder's lock sees
 /// to that.
@@ -92,12 +109,13 @@ pub fn node_identity(folder: &Path) -> Result<String, String> {
 }
 
 /// Connects to the log service.
-fn connect(log: &LogCluster, zone: &str) -> Result<Arc<dyn LogService>, String> {
+fn connect(log: &LogCluster, zone: &str, tls: Option<LinkTls>) -> Result<Arc<dyn LogService>, String> {
     let endpoints = log.zones().map_err(|e| e.to_string())?;
     let config = TcpConfig {
         endpoints: endpoints.into_iter().map(|(az, address)| Endpoint { az, address }).collect(),
         az: zone.to_owned(),
         deadline: Duration::from_millis(log.append_timeout_ms),
+        tls,
     };
     TcpLog::connect(config).map_err(|error| format!("cannot reach the log service: {error}"))
 }
@@ -109,6 +127,7 @@ fn connect(log: &LogCluster, zone: &str) -> Result<Arc<dyn LogService>, String> 
 pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     let data = PathBuf::from(&settings.data);
+    let tls = Identities::load(&settings.tls, &[settings.http.tls_port], Some(&settings.log.tls))?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     let peers = settings.log.zones().map_err(|e| e.to_string())?;
     let (own, others): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(zone, _)| *zone == settings.zone);
@@ -120,15 +139,17 @@ pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
         cache_bytes: settings.storage.cache_mb << 20,
         timing: parts::timing(&settings.storage),
         auto_replace: settings.storage.replace_wiped,
+        tls: tls.log(),
         ..ServerConfig::new(&listen, &settings.zone, data, peers)
     };
     block_on(async move {
-        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
+        tls.follow();
+        let http = http_ports(&settings.http, &tls).await?;
         let server = logsvc_server::serve(config).await.map_err(|error| error.to_string())?;
-        let log = connect(&settings.log, &settings.zone)?;
+        let log = connect(&settings.log, &settings.zone, tls.log())?;
         let api = Api::new("logsvc", settings.shards, page).with_log(log);
-        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
-        println!("http on {http}");
+        http.announce();
+        http.serve(&api.handler());
         let stop = Notify::new();
         tokio::select! {
             () = wait_until_serving(&server) => println!("ready on {}", server.address()),
@@ -155,16 +176,20 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
+    let ports = [settings.tls_port, settings.http.tls_port];
+    let tls = Identities::load(&settings.tls, &ports, Some(&settings.log.tls))?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     block_on(async move {
-        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
-        let log = connect(&settings.log, &settings.zone)?;
+        tls.follow();
+        let http = http_ports(&settings.http, &tls).await?;
+        let log = connect(&settings.log, &settings.zone, tls.log())?;
         let repository = parts::repository(&settings.store, &data.join("snapshots"))?;
         let stop = Arc::new(Notify::new());
         let owner = node_identity(&data)?;
         let given = ProxySettings {
             bind: &settings.bind,
-            port: settings.port,
+            port: plain_port(settings.port, settings.tls_port),
+            tls: tls.redis(settings.tls_port),
             shards: settings.shards,
             owner: owner.clone(),
             primary: &settings.primary,
@@ -173,17 +198,17 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
             memory: &settings.memory,
             parameters: crate::parameters::given(&settings.redis_conf, &data)?,
         };
-        let hooks = Arc::new(ProcessHooks::new(None, &data, Arc::clone(&stop)));
+        let hooks = Arc::new(ProcessHooks::new(None, tls.ports.clone(), &data, Arc::clone(&stop)));
         let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks);
         let proxy = Arc::new(proxy_server::start(config).map_err(|error| {
             format!("cannot start the proxy on {}:{}: {error}", settings.bind, settings.port)
         })?);
         let api =
             Api::new("proxy", settings.shards, page).with_log(log).with_proxy(Arc::clone(&proxy), &owner);
-        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
-        println!("http on {http}");
+        http.announce();
+        http.serve(&api.handler());
         if wait_until_served(&proxy, &stop).await {
-            println!("ready on {}:{}", settings.bind, proxy.port());
+            say_ready(&settings.bind, &proxy);
             stop_requested(&stop).await?;
         }
         if tokio::time::timeout(Duration::from_secs(10), proxy.shutdown()).await.is_err() {
@@ -200,18 +225,22 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
 pub fn run_snapshot(settings: Snapshot) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     let data = PathBuf::from(&settings.data);
+    let tls = Identities::load(&settings.tls, &[settings.http.tls_port], Some(&settings.log.tls))?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     block_on(async move {
-        let (listener, http) = config_runtime::http::listen(&settings.http.bind, settings.http.port).await?;
-        let log = connect(&settings.log, &settings.zone)?;
+        tls.follow();
+        let http = http_ports(&settings.http, &tls).await?;
+        let log = connect(&settings.log, &settings.zone, tls.log())?;
         let repository = parts::repository(&settings.store, &data.join("snapshots"))?;
         let policy = parts::snapshotter(&settings.snapshots, settings.shards, &data.join("work"));
         let snapshotter = Arc::new(Snapshotter::start(policy, Arc::clone(&log), Arc::clone(&repository)));
         let api =
             Api::new("snapshot", settings.shards, page).with_log(log).with_snapshots(snapshotter, repository);
-        tokio::spawn(config_runtime::http::serve(listener, api.handler()));
-        println!("http on {http}");
-        println!("ready on {http}");
+        http.announce();
+        if let Some(address) = http.address() {
+            println!("ready on {address}");
+        }
+        http.serve(&api.handler());
         stop_requested(&Notify::new()).await
     })
 }

@@ -16,7 +16,8 @@ use tokio::sync::Notify;
 
 use crate::api::Api;
 use crate::parts::{self, ProcessHooks, ProxySettings};
-use crate::process::{block_on, node_identity, observe, stop_requested, wait_until_served};
+use crate::process::{block_on, node_identity, observe, say_ready, stop_requested, wait_until_served};
+use crate::tls::{Identities, plain_port};
 
 /// Runs until SIGINT, SIGTERM or SHUTDOWN.
 ///
@@ -26,10 +27,11 @@ pub fn run(settings: Up) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
+    let tls = Identities::load(&settings.tls, &[settings.tls_port, settings.http_tls_port], None)?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     println!("fastkeep {} on {}", env!("CARGO_PKG_VERSION"), data.display());
     let (log, log_handle) = start_log(&settings, &data)?;
-    let outcome = block_on(serve(&settings, &data, log, page));
+    let outcome = block_on(serve(&settings, &tls, &data, log, page));
     log_handle.stop();
     outcome
 }
@@ -47,6 +49,7 @@ fn start_log(settings: &Up, data: &Path) -> Result<(Arc<dyn LogService>, Embedde
 
 async fn serve(
     settings: &Up,
+    tls: &Identities,
     data: &Path,
     log: Arc<dyn LogService>,
     page: config_runtime::metrics_page::MetricsPage,
@@ -55,18 +58,21 @@ async fn serve(
     let stop = Arc::new(Notify::new());
     let policy = parts::snapshotter(&settings.snapshots, settings.shards, &data.join("work"));
     let snapshotter = Arc::new(Snapshotter::start(policy, Arc::clone(&log), Arc::clone(&repository)));
-    let (listener, http) = config_runtime::http::listen(&settings.bind, settings.http_port).await?;
+    tls.follow();
+    let http_port = plain_port(settings.http_port, settings.http_tls_port);
+    let http =
+        config_runtime::http::listen(&settings.bind, http_port, tls.http(settings.http_tls_port)).await?;
     let owner = node_identity(data)?;
-    let proxy = start_proxy(settings, &owner, &log, &repository, &snapshotter, &stop)?;
+    let proxy = start_proxy(settings, tls, &owner, &log, &repository, &snapshotter, &stop)?;
     let api = Api::new("up", settings.shards, page)
         .with_log(Arc::clone(&log))
         .with_proxy(Arc::clone(&proxy), &owner)
         .with_snapshots(Arc::clone(&snapshotter), repository);
-    tokio::spawn(config_runtime::http::serve(listener, api.handler()));
-    println!("http on {http}");
+    http.announce();
+    http.serve(&api.handler());
     let served = wait_until_served(&proxy, &stop).await;
     if served {
-        println!("ready on {}:{}", settings.bind, proxy.port());
+        say_ready(&settings.bind, &proxy);
         stop_requested(&stop).await?;
     }
     end(proxy, snapshotter).await;
@@ -75,6 +81,7 @@ async fn serve(
 
 fn start_proxy(
     settings: &Up,
+    tls: &Identities,
     owner: &str,
     log: &Arc<dyn LogService>,
     repository: &Arc<snapshot_repo::Repository>,
@@ -83,7 +90,8 @@ fn start_proxy(
 ) -> Result<Arc<ProxyHandle>, String> {
     let given = ProxySettings {
         bind: &settings.bind,
-        port: settings.port,
+        port: plain_port(settings.port, settings.tls_port),
+        tls: tls.redis(settings.tls_port),
         shards: settings.shards,
         owner: owner.to_owned(),
         primary: &settings.primary,
@@ -94,6 +102,7 @@ fn start_proxy(
     };
     let hooks = Arc::new(ProcessHooks::new(
         Some(Arc::clone(snapshotter)),
+        tls.ports.clone(),
         Path::new(&settings.data),
         Arc::clone(stop),
     ));

@@ -56,8 +56,13 @@ impl Cluster {
         let endpoints = ZONES.iter().zip(&self.addresses);
         let endpoints =
             endpoints.map(|(az, at)| Endpoint { az: (*az).into(), address: at.clone() }).collect();
-        TcpLog::connect(TcpConfig { endpoints, az: "az-b".into(), deadline: Duration::from_secs(20) })
-            .unwrap()
+        TcpLog::connect(TcpConfig {
+            endpoints,
+            az: "az-b".into(),
+            deadline: Duration::from_secs(20),
+            tls: None,
+        })
+        .unwrap()
     }
 }
 

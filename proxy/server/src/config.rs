@@ -6,12 +6,16 @@ use async_trait::async_trait;
 use logsvc_client::LogService;
 use proxy_shard::{Restorer, ShardConfig};
 
+use crate::handshakes::TlsPort;
+
 /// Everything that [`crate::start`] needs.
 pub struct ProxyConfig {
     /// Address to listen on.
     pub bind: String,
-    /// Port; 0 picks a free one, see `ProxyHandle::port`.
-    pub port: u16,
+    /// Plain port; 0 picks a free one, see `ProxyHandle::port`. `None`: clients come under TLS only.
+    pub port: Option<u16>,
+    /// The port for clients under TLS, if there is one.
+    pub tls: Option<TlsPort>,
     /// Worker threads; 0 means one a core, but no more than shards.
     pub workers: usize,
     /// Shards, all served by this node.
@@ -48,7 +52,8 @@ impl ProxyConfig {
     pub fn new(log: Arc<dyn LogService>) -> Self {
         Self {
             bind: "127.0.0.1".into(),
-            port: 6379,
+            port: Some(6379),
+            tls: None,
             workers: 0,
             shards: 1,
             max_clients: 10_000,
@@ -101,6 +106,17 @@ pub trait Hooks: Send + Sync + 'static {
     /// What the process's allocator holds, if it knows.
     fn allocator(&self) -> Option<AllocatorFigures> {
         None
+    }
+    /// The value of a TLS setting under Redis's name; none where there is no TLS.
+    fn tls_setting(&self, _name: &str) -> Option<String> {
+        None
+    }
+    /// Changes TLS settings, given with Redis's names, all or none; new connections follow them.
+    ///
+    /// # Errors
+    /// Why they can't be used; then nothing has changed.
+    fn set_tls(&self, _changes: &[(&str, String)]) -> Result<(), String> {
+        Err("there is no TLS port".into())
     }
     /// Has the allocator give unused pages back to the system.
     fn purge_allocator(&self) {}

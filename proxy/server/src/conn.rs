@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,8 +16,6 @@ use logsvc_api::{Position, ShardId};
 use parking_lot::Mutex;
 use proxy_resp::{Limits, Parser, Protocol, Reply, Step};
 use smallvec::SmallVec;
-use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::TcpStream;
 
 use crate::blocking;
 use crate::clients::{ClientInfo, NO_COMMAND, OutputFigures};
@@ -29,6 +26,7 @@ use crate::output_limits::Excess;
 use crate::peers::Address;
 use crate::pubsub::Publication;
 use crate::session::{ReplyMode, Session};
+use crate::stream::{Accepted, Stream};
 use crate::worker::{Waiter, Worker, unix_ms};
 use crate::{pause, transaction};
 
@@ -46,7 +44,7 @@ pub(crate) const UNCERTAIN: &[u8] =
 /// A client's connection.
 pub(crate) struct Conn {
     pub(crate) info: Arc<ClientInfo>,
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
     input: RefCell<Input>,
     pub(crate) out: RefCell<OutQueue>,
     waker: RefCell<Option<Waker>>,
@@ -141,27 +139,27 @@ impl Batch {
 }
 
 /// Takes a client over from the listener.
-pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: SocketAddr) {
+pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
     let clients = &worker.shared.clients;
-    let conn = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-    let Ok(stream) = conn else { return clients.forgo() };
+    let Ok(stream) = Stream::new(client) else { return clients.forgo() };
     if worker.stopping.get() {
         return clients.forgo();
     }
-    let _ = stream.set_nodelay(true);
+    let socket = stream.tcp();
+    let _ = socket.set_nodelay(true);
     let keepalive = worker.shared.params.keepalive_s.load(Relaxed);
     if keepalive > 0 {
         let settings = socket2::TcpKeepalive::new().with_time(Duration::from_secs(keepalive));
-        let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&settings);
+        let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&settings);
     }
     let now_ms = unix_ms();
     let id = clients.next_id();
-    let laddr = stream.local_addr().unwrap_or(addr);
+    let laddr = socket.local_addr().unwrap_or(addr);
     let info = Arc::new(ClientInfo {
         id,
         addr,
         laddr,
-        fd: stream.as_raw_fd(),
+        fd: socket.as_raw_fd(),
         worker: worker.index,
         token: AtomicU64::new(0),
         created_ms: now_ms,
@@ -220,6 +218,7 @@ pub(crate) fn start(worker: &Rc<Worker>, stream: std::net::TcpStream, addr: Sock
     tokio::task::spawn_local(async move {
         poll_fn(|cx| conn.poll(&worker, cx)).await;
         conn.gone.set(true);
+        conn.stream.borrow_mut().close();
         if let Some(waits) = conn.waits.take() {
             blocking::forget(&worker, waits.shard, conn.info.id);
         }
@@ -275,7 +274,7 @@ impl Conn {
                 return Poll::Ready(());
             }
             if self.closing.get() {
-                if self.out.borrow().is_empty() {
+                if self.out.borrow().is_empty() && self.stream.borrow().is_flushed() {
                     return Poll::Ready(());
                 }
                 self.blocked.set(true);
@@ -306,9 +305,15 @@ impl Conn {
         }
     }
 
+    /// Whether the socket has taken all that may leave.
+    #[inline]
+    fn is_all_sent(&self) -> bool {
+        self.out.borrow().nothing_ready() && self.stream.borrow().is_flushed()
+    }
+
     /// Sends what is ready. An error: the connection is dead.
     fn poll_write(&self, worker: &Worker, cx: &mut Context<'_>) -> Result<(), ()> {
-        while !self.out.borrow().nothing_ready() {
+        while !self.is_all_sent() {
             match self.stream.borrow().poll_write_ready(cx) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(_)) => return Err(()),
@@ -321,9 +326,9 @@ impl Conn {
 
     /// Writes what is ready as far as the socket takes it.
     fn try_write(&self, worker: &Worker) -> Result<(), ()> {
-        let mut out = self.out.borrow_mut();
-        while !out.nothing_ready() {
-            match self.stream.borrow().try_write(out.ready()) {
+        let (mut out, mut stream) = (self.out.borrow_mut(), self.stream.borrow_mut());
+        while !out.nothing_ready() || !stream.is_flushed() {
+            match stream.try_write(out.ready()) {
                 Ok(n) => {
                     worker.stats.writes.add(1);
                     worker.stats.bytes_out.add(n as u64);
@@ -360,7 +365,7 @@ impl Conn {
         self.publish_output();
         if written.is_err() {
             self.kill();
-        } else if self.blocked.get() || !self.out.borrow().nothing_ready() {
+        } else if self.blocked.get() || !self.is_all_sent() {
             self.wake();
         }
     }
@@ -555,9 +560,7 @@ impl Conn {
         if !self.is_waiting() {
             return false;
         }
-        let stream = self.stream.borrow();
-        let ready = pin!(stream.ready(Interest::READABLE));
-        matches!(ready.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        self.stream.borrow().is_read_closed()
     }
 
     /// A command waits: what comes behind it is kept for later, up to a limit. Ready when the client is gone.
@@ -658,9 +661,7 @@ impl Conn {
 
     /// One read; 0 bytes also for a broken connection.
     fn read(&self, buffer: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<usize> {
-        let mut stream = self.stream.borrow_mut();
-        let read = pin!(stream.read_buf(buffer));
-        read.poll(cx).map(|got| got.unwrap_or(0))
+        self.stream.borrow_mut().poll_read(cx, buffer).map(|got| got.unwrap_or(0))
     }
 
     fn execute(self: &Rc<Self>, worker: &Rc<Worker>, input: &mut Input, buffer: &[u8]) -> Done {
@@ -749,7 +750,7 @@ impl Conn {
         let (free, gated) = bytes.split_at(batch.gated_from.min(bytes.len()));
         let mut out = self.out.borrow_mut();
         if out.is_empty() && !free.is_empty() {
-            let sent = match self.stream.borrow().try_write(free) {
+            let sent = match self.stream.borrow_mut().try_write(free) {
                 Ok(n) => {
                     worker.stats.writes.add(1);
                     worker.stats.bytes_out.add(n as u64);

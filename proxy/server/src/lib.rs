@@ -1,6 +1,6 @@
 //! The proxy: clients' connections, routing, sessions, and the turn that joins them with the shards.
 //!
-//! [`start`] opens the port and the workers; each worker ([`worker`]) owns connections ([`conn`]) and shards.
+//! [`start`] opens the ports and the workers; each worker ([`worker`]) owns connections ([`conn`]) and shards.
 //! A command goes from the parser to [`dispatch`], from there to the session or a shard here or on another
 //! worker ([`peers`]); replies that must wait for the log do so in [`out_queue`] until the [`committer`]
 //! finds them durable.
@@ -12,6 +12,7 @@ mod config;
 mod conn;
 mod dispatch;
 mod guard;
+mod handshakes;
 mod histogram;
 mod latency;
 mod listener;
@@ -33,8 +34,10 @@ mod slowlog;
 mod split;
 mod stats;
 mod stopwatch;
+mod stream;
 mod transaction;
 mod worker;
 
 pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
+pub use handshakes::TlsPort;
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};

@@ -1,40 +1,63 @@
-//! The port: accepts clients, counts them against the limit, and deals them out to the workers in turn.
+//! The ports: accept clients, count them against the limit, and deal them out to the workers in turn.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::peers::Message;
 use crate::shared::Shared;
+use crate::stream::{Accepted, Stream};
 
-/// Accepts until the proxy stops.
+/// Accepts on the plain port until the proxy stops.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let mut next = 0;
+    let dealer = Dealer::default();
     while !shared.stopping.load(Relaxed) {
-        let (stream, addr) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of descriptors, most likely: those who are here go on.
-                tracing::warn!("can't accept a client: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+        if let Some((stream, addr)) = accept(&listener).await
+            && let Ok(tcp) = stream.into_std()
+        {
+            dealer.deal(&shared, Accepted { tcp, session: None }, addr);
+        }
+    }
+}
+
+/// The next stranger.
+pub(crate) async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.accept().await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            // Out of descriptors, most likely: those who are here go on.
+            tracing::warn!("can't accept a client: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+/// Gives the workers clients in turn.
+#[derive(Default)]
+pub(crate) struct Dealer {
+    next: AtomicUsize,
+}
+
+impl Dealer {
+    /// Admits a client and gives it to the next worker, or tells it that there are too many.
+    pub(crate) fn deal(&self, shared: &Shared, client: Accepted, addr: SocketAddr) {
         if !shared.clients.admit(shared.params.max_clients.load(Relaxed)) {
             if let Some(stats) = shared.stats.first() {
                 stats.rejected_connections.add(1);
             }
-            let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
-            continue;
+            if let Ok(mut stream) = Stream::new(client) {
+                let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+                stream.close();
+            }
+            return;
         }
-        let worker = next % shared.workers;
-        next += 1;
-        let handed = stream.into_std().ok().zip(shared.inboxes.get(worker));
-        let sent =
-            handed.is_some_and(|(stream, inbox)| inbox.send(Message::Connection(stream, addr)).is_ok());
-        if !sent {
+        let worker = self.next.fetch_add(1, Relaxed) % shared.workers;
+        let handed = shared.inboxes.get(worker);
+        if !handed.is_some_and(|inbox| inbox.send(Message::Connection(client, addr)).is_ok()) {
             shared.clients.forgo();
         }
     }

@@ -20,6 +20,8 @@ pub const ERRORS: &str = "fastkeep_proxy_error_replies_total";
 pub const GATED: &str = "fastkeep_proxy_gated_replies_total";
 /// Requests sent to another worker.
 pub const FORWARDED: &str = "fastkeep_proxy_forwarded_requests_total";
+/// TLS handshakes of clients, by result.
+pub const HANDSHAKES: &str = "fastkeep_proxy_tls_handshakes_total";
 
 /// Gives every metric its description; called once by the process.
 pub fn describe() {
@@ -32,5 +34,6 @@ pub fn describe() {
     describe_counter!(ERRORS, "Error replies");
     describe_counter!(GATED, "Replies that waited for the log");
     describe_counter!(FORWARDED, "Requests sent to another worker");
+    describe_counter!(HANDSHAKES, "TLS handshakes of clients, by result");
     proxy_shard::metric_names::describe();
 }

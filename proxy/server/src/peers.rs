@@ -10,6 +10,7 @@ use proxy_resp::{OwnedArgs, Protocol};
 use proxy_shard::{Slip, WatchId};
 
 use crate::out_queue::Ticket;
+use crate::stream::Accepted;
 
 /// Where an answer goes: a connection of a worker, a place in its queue, and the part of the answer.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +90,7 @@ pub(crate) struct Answer {
 /// What arrives in a worker's inbox.
 pub(crate) enum Message {
     /// A new client.
-    Connection(std::net::TcpStream, SocketAddr),
+    Connection(Accepted, SocketAddr),
     /// What a peer gathered in one turn.
     Peer { from: usize, units: Vec<Unit>, answers: Vec<Answer> },
     /// There are messages for connections, see [`crate::push`].

@@ -13,10 +13,12 @@ use parking_lot::Mutex;
 use proxy_shard::{Role, ShardStatus};
 use rand::Rng;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::clients::Clients;
 use crate::config::ProxyConfig;
+use crate::handshakes::{self, HandshakeStats, TlsPort};
 use crate::latency::Latency;
 use crate::listener;
 use crate::metric_names as names;
@@ -87,16 +89,23 @@ pub struct ShardView {
 /// # Errors
 /// When the address can't be listened on or a thread can't be started.
 pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
-    let listener = StdListener::bind((config.bind.as_str(), config.port))?;
-    listener.set_nonblocking(true)?;
-    let port = listener.local_addr()?.port();
+    let mut plain = config.port.map(|port| listen(&config.bind, port)).transpose()?;
+    let tls = config.tls.clone().map(|tls| Ok((listen(&config.bind, tls.port)?, tls)));
+    let tls = tls.transpose().map_err(|error: io::Error| {
+        let port = config.tls.as_ref().map_or(0, |tls| tls.port);
+        io::Error::new(error.kind(), format!("TLS port {port}: {error}"))
+    })?;
+    let port_of = |listener: &StdListener| listener.local_addr().map_or(0, |address| address.port());
     let shards = config.shards.clamp(1, u32::from(proxy_store::SLOTS));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if config.workers == 0 { cores.min(shards as usize) } else { config.workers }.max(1);
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
     let shared = Arc::new(Shared {
         params: Params::new(&config),
-        port,
+        port: plain.as_ref().map_or(0, port_of),
+        tls_port: tls.as_ref().map_or(0, |(listener, _)| port_of(listener)),
+        handshakes: HandshakeStats::default(),
+        stop_tls: Notify::new(),
         shards,
         workers,
         status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
@@ -119,20 +128,47 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         config,
     });
     params::load(&shared);
-    let mut listener = Some(listener);
     let mut threads = Vec::with_capacity(workers);
     for (index, inbox) in receivers.into_iter().enumerate() {
         let shared = Arc::clone(&shared);
-        let listener = listener.take();
+        let listener = plain.take();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || run_worker(index, shared, inbox, listener))?;
         threads.push(thread);
     }
+    if let Some((listener, port)) = tls {
+        let shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("handshakes".into());
+        threads.push(thread.spawn(move || run_handshakes(shared, listener, port))?);
+    }
     Ok(ProxyHandle { shared, threads: Mutex::new(threads) })
 }
 
-/// A worker's thread. The first one also accepts.
+fn listen(bind: &str, port: u16) -> io::Result<StdListener> {
+    let listener = StdListener::bind((bind, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// The thread of the TLS port.
+fn run_handshakes(shared: Arc<Shared>, listener: StdListener, port: TlsPort) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!("the TLS port has no runtime: {error}"),
+    };
+    runtime.block_on(async move {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => tokio::select! {
+                () = handshakes::run(listener, port, Arc::clone(&shared)) => {}
+                () = shared.stop_tls.notified() => {}
+            },
+            Err(error) => tracing::error!("can't listen for TLS: {error}"),
+        }
+    });
+}
+
+/// A worker's thread. The first one also accepts on the plain port, and gives the sums to the metrics.
 fn run_worker(
     index: usize,
     shared: Arc<Shared>,
@@ -154,6 +190,8 @@ fn run_worker(
                 }
                 Err(error) => tracing::error!("can't listen: {error}"),
             }
+        }
+        if index == 0 {
             tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
         }
         let config = shared.config.shard.clone();
@@ -175,6 +213,12 @@ async fn publish_metrics(shared: Arc<Shared>) {
         metrics::counter!(names::ERRORS).absolute(sum(|stats| &stats.errors));
         metrics::counter!(names::GATED).absolute(sum(|stats| &stats.gated));
         metrics::counter!(names::FORWARDED).absolute(sum(|stats| &stats.forwarded));
+        if shared.tls_port != 0 {
+            let HandshakeStats { done, failed, late } = &shared.handshakes;
+            for (result, count) in [("ok", done), ("failed", failed), ("late", late)] {
+                metrics::counter!(names::HANDSHAKES, "result" => result).absolute(count.load(Relaxed));
+            }
+        }
         metrics::gauge!(names::CLIENTS).set(shared.clients.count() as f64);
         for (shard, status) in shared.status.iter().enumerate() {
             use proxy_shard::metric_names as shard_names;
@@ -195,9 +239,14 @@ async fn publish_metrics(shared: Arc<Shared>) {
 }
 
 impl ProxyHandle {
-    /// The port listened on.
+    /// The plain port listened on, 0 if there is none.
     pub fn port(&self) -> u16 {
         self.shared.port
+    }
+
+    /// The TLS port listened on, 0 if there is none.
+    pub fn tls_port(&self) -> u16 {
+        self.shared.tls_port
     }
 
     /// A look at the proxy.
@@ -232,6 +281,7 @@ impl ProxyHandle {
     /// Stops accepting, lets what is on its way to the log arrive, closes every client, ends the workers.
     pub async fn shutdown(&self) {
         self.shared.stopping.store(true, Relaxed);
+        self.shared.stop_tls.notify_one();
         for inbox in &self.shared.inboxes {
             let _ = inbox.send(Message::Stop);
         }

@@ -8,10 +8,12 @@ use std::time::Instant;
 use logsvc_api::ShardId;
 use proxy_shard::{Role, ShardStatus};
 use proxy_store::SLOTS;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clients::Clients;
 use crate::config::ProxyConfig;
+use crate::handshakes::HandshakeStats;
 use crate::latency::Latency;
 use crate::monitor::Monitors;
 use crate::params::Params;
@@ -26,7 +28,13 @@ use crate::stats::WorkerStats;
 pub(crate) struct Shared {
     pub(crate) config: ProxyConfig,
     pub(crate) params: Params,
+    /// 0: there is no plain port.
     pub(crate) port: u16,
+    /// 0: there is no TLS port.
+    pub(crate) tls_port: u16,
+    pub(crate) handshakes: HandshakeStats,
+    /// Notified when the listener for TLS is to end.
+    pub(crate) stop_tls: Notify,
     pub(crate) shards: u32,
     pub(crate) workers: usize,
     pub(crate) status: Vec<Arc<ShardStatus>>,

@@ -399,7 +399,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
     });
     while let Some(message) = inbox.recv().await {
         match message {
-            Message::Connection(stream, addr) => conn::start(&worker, stream, addr),
+            Message::Connection(client, addr) => conn::start(&worker, client, addr),
             Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
             Message::Push => push::deliver(&worker),
             Message::Kill { token, client } => {

@@ -1,4 +1,4 @@
-"""An ordinary redis-py program: every family it would use, in RESP2 and RESP3. Usage: redis_py.py PORT"""
+"""An ordinary redis-py program: every family it would use, in RESP2 and RESP3. Usage: redis_py.py PORT [CA CERT KEY], the latter for TLS."""
 
 import sys
 
@@ -71,8 +71,10 @@ def keyspace(r: redis.Redis) -> None:
 
 
 def main() -> None:
+    names = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    tls = {"ssl": True, **dict(zip(names, sys.argv[2:]))} if sys.argv[2:] else {}
     for protocol in (2, 3):
-        r = redis.Redis(port=int(sys.argv[1]), protocol=protocol)
+        r = redis.Redis(port=int(sys.argv[1]), protocol=protocol, **tls)
         assert r.ping()
         r.flushall()
         strings(r)

@@ -4,12 +4,16 @@
 //! is a failing test, and the message says of what.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod client;
 mod oracle;
 mod process;
 #[cfg(feature = "s3")]
 mod s3;
 
+#[cfg(feature = "tls")]
+pub use certificates::{Authority, Identity};
 pub use client::{Client, Reply};
 pub use oracle::Oracle;
 pub use process::{Fastkeep, Running, binary, free_ports};

@@ -1,16 +1,18 @@
 //! A redis-server of the test's own: what behaviour is compared with.
 
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::Client;
+
 /// A running redis-server; stopped when dropped.
 pub struct Oracle {
     child: Child,
     folder: TempDir,
+    arguments: Vec<String>,
     /// Its port on 127.0.0.1.
     pub port: u16,
 }
@@ -29,24 +31,16 @@ impl Oracle {
     pub fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = crate::free_ports(1)[0];
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--enable-debug-command", "yes", "--dir"])
-            .arg(folder.path())
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| {
-                panic!("redis-server cannot be started ({e}); `make needs-test` installs it")
-            });
-        let oracle = Self { child, folder, port };
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(20), "redis-server did not open port {port}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        oracle
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let child = spawn(port, folder.path(), &arguments);
+        Self { child, folder, arguments, port }
+    }
+
+    /// `kill -9`, and a start on the same folder and port.
+    pub fn kill_and_restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(self.port, self.folder.path(), &self.arguments);
     }
 
     /// Its working folder (RDB and AOF files).
@@ -70,4 +64,24 @@ impl Drop for Oracle {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the process and waits until it answers.
+fn spawn(port: u16, folder: &Path, arguments: &[String]) -> Child {
+    let child = Command::new("redis-server")
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+        .args(["--enable-debug-command", "yes", "--dir"])
+        .arg(folder)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|e| panic!("redis-server cannot be started ({e}); `make needs-test` installs it"));
+    let begun = Instant::now();
+    // It opens its port before it has loaded what it kept.
+    while !Client::connect(port).is_ok_and(|mut client| !client.text("PING").starts_with("-LOADING")) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "redis-server did not serve port {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
 }

@@ -106,13 +106,20 @@ impl Fastkeep {
                 }
             }
         });
-        let mut running = Running { child, port: 0, http_port: 0, log: self.log.clone() };
+        let log = self.log.clone();
+        let mut running = Running { child, port: 0, tls_port: 0, http_port: 0, https_port: 0, log };
         let begun = Instant::now();
         loop {
             match heard.recv_timeout(START_LIMIT.saturating_sub(begun.elapsed())) {
                 Ok(line) => {
                     if let Some(port) = port_after(&line, "http on ") {
                         running.http_port = port;
+                    }
+                    if let Some(port) = port_after(&line, "https on ") {
+                        running.https_port = port;
+                    }
+                    if let Some(port) = port_after(&line, "tls on ") {
+                        running.tls_port = port;
                     }
                     if let Some(port) = port_after(&line, "ready on ") {
                         running.port = port;
@@ -145,8 +152,12 @@ pub struct Running {
     child: Child,
     /// Port that was printed as ready.
     pub port: u16,
+    /// TLS port that was printed, 0 if none was.
+    pub tls_port: u16,
     /// HTTP port that was printed.
     pub http_port: u16,
+    /// HTTP port under TLS that was printed, 0 if none was.
+    pub https_port: u16,
     log: PathBuf,
 }
 

@@ -2,9 +2,12 @@
 
 mod table;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use config_runtime::tls::ClientConfig;
 use hyper::Method;
 use serde_json::Value;
 
@@ -23,6 +26,14 @@ pub fn command() -> Command {
         .env("FASTKEEP_HTTP")
         .default_value("http://127.0.0.1:8379")
         .help("HTTP port of the process to ask");
+    let file = |name: &'static str, help: &'static str| {
+        let variable = format!("FASTKEEP_{}", name.replace('-', "_").to_uppercase());
+        Arg::new(name).long(name).value_name("FILE").global(true).env(variable).help(help)
+    };
+    let ca = file("tls-ca-cert-file", "Authority that the certificate of an https:// URL is from");
+    let cert =
+        file("tls-cert-file", "Certificate to show, if the process asks for one").requires("tls-key-file");
+    let key = file("tls-key-file", "Its key").requires("tls-cert-file");
     let json = Arg::new("json").long("json").global(true).action(ArgAction::SetTrue).help("Prints JSON");
     let shard = Arg::new("shard").long("shard").value_name("N").help("Only this shard");
     let snapshot = Command::new("snapshot")
@@ -40,8 +51,7 @@ pub fn command() -> Command {
     Command::new("ctl")
         .about("Asks a running process, or tells it to do something")
         .subcommand_required(true)
-        .arg(http)
-        .arg(json)
+        .args([http, json, ca, cert, key])
         .subcommand(Command::new("status").about("What runs here and how it is doing"))
         .subcommand(Command::new("nodes").about("Proxies and log replicas of the cluster"))
         .subcommand(Command::new("shards").about("Shards: role, epoch, positions, keys, memory"))
@@ -66,6 +76,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
         &url,
         String::new(),
         asked.timeout,
+        tls(matches)?,
     ))?;
     let text = String::from_utf8_lossy(&body);
     let value: Value = serde_json::from_str(&text)
@@ -79,6 +90,14 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
         (asked.show)(&value);
     }
     Ok(())
+}
+
+/// What an https:// URL is asked with.
+fn tls(matches: &ArgMatches) -> Result<Option<Arc<ClientConfig>>, String> {
+    let file = |name| matches.get_one::<String>(name).map(Path::new);
+    let Some(ca) = file("tls-ca-cert-file") else { return Ok(None) };
+    let identity = file("tls-cert-file").zip(file("tls-key-file"));
+    config_runtime::tls::client(ca, identity).map(Some)
 }
 
 /// A question: what to request, and how to show the answer.

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use crate::wire::{
-    Answer, Frame, FrameReader, Hello, MAX_FRAME_BYTES, Request, Role, Welcome, encode_frame, kind,
-    write_frames,
+    Answer, Complaint, Frame, FrameReader, Hello, LinkTls, MAX_FRAME_BYTES, Request, Role, Welcome, connect,
+    encode_frame, kind, write_frames,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +38,8 @@ pub struct Link {
     /// The replica's zone.
     pub az: String,
     address: String,
+    tls: Option<LinkTls>,
+    complaint: Complaint,
     number: usize,
     up: AtomicBool,
     next_request: AtomicU64,
@@ -48,10 +49,12 @@ pub struct Link {
 
 impl Link {
     /// A link that isn't connected yet.
-    pub fn new(number: usize, az: String, address: String) -> Self {
+    pub fn new(number: usize, az: String, address: String, tls: Option<LinkTls>) -> Self {
         Self {
             az,
             address,
+            tls,
+            complaint: Complaint::default(),
             number,
             up: AtomicBool::new(false),
             next_request: AtomicU64::new(1),
@@ -92,7 +95,12 @@ impl Link {
     /// Keeps the connection open until the client is gone.
     pub(super) async fn run(self: Arc<Self>, shared: std::sync::Weak<Shared>) {
         while shared.strong_count() > 0 {
-            if let Some(mut reader) = self.connect().await {
+            let connected = self.connect().await;
+            if let Err(why) = &connected {
+                self.complaint.tell(format!("the log replica at {} cannot be used: {why}", self.address));
+            }
+            if let Ok(mut reader) = connected {
+                self.complaint.clear();
                 self.read(&mut reader, &shared).await;
                 self.up.store(false, Ordering::Release);
                 *self.queue.lock() = None;
@@ -105,27 +113,27 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Option<FrameReader> {
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.address)).await.ok()?.ok()?;
-        stream.set_nodelay(true).ok()?;
-        let (read, write) = stream.into_split();
+    async fn connect(&self) -> std::io::Result<FrameReader> {
+        let invalid = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
+        let (read, write) = connect(&self.address, self.tls.as_ref(), CONNECT_TIMEOUT).await?;
         let (queue, frames) = mpsc::unbounded_channel();
         tokio::spawn(write_frames(write, frames));
         let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: String::new() };
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
-        queue.send(bytes).ok()?;
+        let _ = queue.send(bytes);
         let mut reader = FrameReader::new(read, HANDSHAKE_BYTES);
-        let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.ok()?.ok()??;
+        let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to the hello in time");
+        let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.map_err(late)??;
+        let frame = frame.ok_or_else(|| invalid("it closed the connection during the hello".to_owned()))?;
         if frame.kind != kind::WELCOME {
-            tracing::warn!(address = self.address, "the log replica refused the handshake");
-            return None;
+            return Err(invalid("it refused the hello".to_owned()));
         }
-        Welcome::decode(frame.body).ok()?;
+        Welcome::decode(frame.body).map_err(|error| invalid(error.to_string()))?;
         reader.set_limit(MAX_FRAME_BYTES);
         *self.queue.lock() = Some(queue);
         self.up.store(true, Ordering::Release);
-        Some(reader)
+        Ok(reader)
     }
 
     /// Ends when a probe stays unanswered.

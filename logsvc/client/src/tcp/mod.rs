@@ -12,6 +12,7 @@ use std::time::Duration;
 use logsvc_api::ShardId;
 use parking_lot::Mutex;
 
+pub use crate::wire::LinkTls;
 use crate::wire::{Answer, Request};
 use crate::{AppendWindow, LogError, LogService};
 use link::Link;
@@ -37,6 +38,8 @@ pub struct TcpConfig {
     pub az: String,
     /// An append or change that isn't answered within this time ends as `Uncertain`; other calls as `Unavailable`.
     pub deadline: Duration,
+    /// TLS of all connections.
+    pub tls: Option<LinkTls>,
 }
 
 /// Connects to a log in other processes.
@@ -53,7 +56,8 @@ impl TcpLog {
             return Err(LogError::Refused("no endpoints of the log are configured".into()));
         }
         let links = (0..).zip(&config.endpoints);
-        let links = links.map(|(n, at)| Arc::new(Link::new(n, at.az.clone(), at.address.clone()))).collect();
+        let link = |n, at: &Endpoint| Link::new(n, at.az.clone(), at.address.clone(), config.tls.clone());
+        let links = links.map(|(n, at)| Arc::new(link(n, at))).collect();
         let shared = Arc::new(Shared { config, links, leaders: Mutex::default(), windows: Mutex::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| LogError::Unavailable(error.to_string()))?;

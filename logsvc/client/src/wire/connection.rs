@@ -1,27 +1,26 @@
-//! One TCP connection of the log's protocol, on either end: frames in, frames out, bounded, without delay.
+//! One connection of the log's protocol, on either end: frames in, frames out, bounded, without delay.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Frame, FrameDecoder, WireError};
+use super::{Frame, FrameDecoder, Incoming, Outgoing, WireError};
 
 /// A peer that doesn't take bytes for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The receiving half.
 pub struct FrameReader {
-    stream: OwnedReadHalf,
+    stream: Incoming,
     decoder: FrameDecoder,
 }
 
 impl FrameReader {
     /// Frames from `stream`, none longer than `limit` bytes.
-    pub fn new(stream: OwnedReadHalf, limit: usize) -> Self {
+    pub fn new(stream: Incoming, limit: usize) -> Self {
         Self { stream, decoder: FrameDecoder::new(limit) }
     }
 
@@ -46,14 +45,18 @@ impl FrameReader {
 }
 
 /// Writes what is queued, joining what waits, until the queue or the peer is gone.
-pub async fn write_frames(mut stream: OwnedWriteHalf, mut queue: mpsc::UnboundedReceiver<Vec<u8>>) {
+pub async fn write_frames(mut stream: Outgoing, mut queue: mpsc::UnboundedReceiver<Vec<u8>>) {
     while let Some(mut bytes) = queue.recv().await {
         while bytes.len() < 256 << 10
             && let Ok(more) = queue.try_recv()
         {
             bytes.extend_from_slice(&more);
         }
-        if !matches!(timeout(WRITE_TIMEOUT, stream.write_all(&bytes)).await, Ok(Ok(()))) {
+        let written = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
+        if !matches!(timeout(WRITE_TIMEOUT, written).await, Ok(Ok(()))) {
             return;
         }
     }

@@ -8,11 +8,13 @@ mod codec;
 mod connection;
 mod frame;
 mod message;
+mod transport;
 
 pub use codec::{Reader, WireError, Writer};
 pub use connection::{FrameReader, write_frames};
 pub use frame::{Frame, FrameDecoder, MAX_FRAME_BYTES, encode_frame};
 pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
+pub use transport::{Complaint, Incoming, LinkTls, Outgoing, accept, connect};
 
 /// Version of the protocol. A server answers a hello of another version with an error and closes.
 pub const VERSION: u16 = 1;

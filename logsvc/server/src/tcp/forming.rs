@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use logsvc_client::wire::{Hello, Standing};
+use logsvc_client::wire::{Complaint, Hello, LinkTls, Standing};
 use logsvc_raft::NodeNumber;
 use parking_lot::Mutex;
 
@@ -30,6 +30,8 @@ pub struct Forming {
     pub shards: u32,
     pub peers: HashMap<NodeNumber, String>,
     pub hello: Hello,
+    pub tls: Option<LinkTls>,
+    pub complaint: Arc<Complaint>,
     pub auto_replace: bool,
     /// What this process answers to probes meanwhile.
     pub standing: Arc<Mutex<Standing>>,
@@ -140,8 +142,15 @@ impl Forming {
 
     async fn ask(&self) -> Vec<Option<Standing>> {
         let probes = self.peers.values().map(|address| {
-            let (address, hello) = (address.clone(), self.hello.clone());
-            tokio::spawn(async move { probe(&address, &hello).await.ok() })
+            let (address, hello, tls) = (address.clone(), self.hello.clone(), self.tls.clone());
+            let complaint = Arc::clone(&self.complaint);
+            tokio::spawn(async move {
+                let standing = probe(&address, &hello, tls.as_ref()).await;
+                if let (Err(error), true) = (&standing, tls.is_some()) {
+                    complaint.tell(format!("the log replica at {address} can't be asked: {error}"));
+                }
+                standing.ok()
+            })
         });
         let mut answers = Vec::new();
         for probe in probes.collect::<Vec<_>>() {

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use logsvc_client::wire::{Hello, Role, Standing};
+use logsvc_client::wire::{Complaint, Hello, LinkTls, Role, Standing};
 use logsvc_raft::NodeNumber;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::StartError;
@@ -25,6 +26,7 @@ use peers::TcpPeers;
 
 /// Pause between two looks at what needs care.
 const CARE: Duration = Duration::from_millis(100);
+const MAX_HANDSHAKES: usize = 64;
 
 /// Another replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub struct ServerConfig {
     pub timing: Timing,
     /// Settings of the database.
     pub storage: StorageConfig,
+    /// TLS of all connections, those to the other replicas included.
+    pub tls: Option<LinkTls>,
 }
 
 impl ServerConfig {
@@ -71,6 +75,7 @@ impl ServerConfig {
             auto_replace: true,
             timing: Timing::default(),
             storage: StorageConfig::default(),
+            tls: None,
         }
     }
 }
@@ -83,6 +88,10 @@ pub(crate) struct Shared {
     zones: HashMap<NodeNumber, String>,
     number: NodeNumber,
     shards: u32,
+    tls: Option<LinkTls>,
+    /// Handshakes of TLS at one time; more wait.
+    handshakes: Semaphore,
+    complaint: Complaint,
 }
 
 /// A running replica server.
@@ -136,6 +145,9 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         zones,
         number,
         shards: config.shards,
+        tls: config.tls.clone(),
+        handshakes: Semaphore::new(MAX_HANDSHAKES),
+        complaint: Complaint::default(),
     });
     let accept = tokio::spawn(accept(listener, Arc::clone(&shared)));
     let forming = Forming {
@@ -145,6 +157,8 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         shards: config.shards,
         peers: peers.clone(),
         hello: Hello { role: Role::Peer, cluster: 0, replica: u64::from(number), az: config.az.clone() },
+        tls: config.tls.clone(),
+        complaint: Arc::default(),
         auto_replace: config.auto_replace,
         standing: Arc::clone(&shared.standing),
     };
@@ -191,7 +205,7 @@ async fn run(
     let started = match forming.decide().await {
         Ok((identity, birth)) => {
             let hello = Hello { cluster: identity.cluster, ..forming.hello.clone() };
-            let transport = TcpPeers::start(&peers, &hello, &shared.inbox);
+            let transport = TcpPeers::start(&peers, &hello, shared.tls.as_ref(), &shared.inbox);
             start(config.clone(), &shared, identity.cluster, birth, transport)
                 .await
                 .map(|replica| (identity, replica))

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use logsvc_client::wire::{Frame, FrameReader, Hello, Standing, Welcome, encode_frame, kind, write_frames};
+use logsvc_client::wire::{
+    Complaint, Frame, FrameReader, Hello, LinkTls, Standing, Welcome, connect, encode_frame, kind,
+    write_frames,
+};
 use logsvc_raft::{Input, NodeNumber, Outgoing};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -31,7 +33,12 @@ pub struct TcpPeers(HashMap<NodeNumber, Peer>);
 
 impl TcpPeers {
     /// Starts a task for each peer on the current runtime.
-    pub fn start(peers: &HashMap<NodeNumber, String>, hello: &Hello, inbox: &Arc<Inbox<Message>>) -> Self {
+    pub fn start(
+        peers: &HashMap<NodeNumber, String>,
+        hello: &Hello,
+        tls: Option<&LinkTls>,
+        inbox: &Arc<Inbox<Message>>,
+    ) -> Self {
         let start = |(node, address): (&NodeNumber, &String)| {
             let (queue, frames) = mpsc::unbounded_channel();
             let queued = Arc::new(AtomicUsize::new(0));
@@ -39,6 +46,8 @@ impl TcpPeers {
                 node: *node,
                 address: address.clone(),
                 hello: hello.clone(),
+                tls: tls.cloned(),
+                complaint: Complaint::default(),
                 inbox: Arc::clone(inbox),
                 queued: Arc::clone(&queued),
             };
@@ -69,6 +78,8 @@ struct Link {
     node: NodeNumber,
     address: String,
     hello: Hello,
+    tls: Option<LinkTls>,
+    complaint: Complaint,
     inbox: Arc<Inbox<Message>>,
     queued: Arc<AtomicUsize>,
 }
@@ -76,8 +87,9 @@ struct Link {
 impl Link {
     async fn run(self, mut frames: mpsc::UnboundedReceiver<Vec<u8>>) {
         loop {
-            match open(&self.address, &self.hello).await {
+            match open(&self.address, &self.hello, self.tls.as_ref()).await {
                 Ok((_, mut reader, queue, writer)) => {
+                    self.complaint.clear();
                     loop {
                         tokio::select! {
                             // Peers answer nothing on this connection: whatever comes ends it.
@@ -95,7 +107,10 @@ impl Link {
                     tracing::info!(peer = self.address, "the connection to a log replica broke");
                     self.inbox.push(Message::Input(Input::Unreachable { node: self.node }));
                 }
-                Err(error) => tracing::debug!(peer = self.address, %error, "a log replica can't be reached"),
+                Err(error) => {
+                    self.complaint
+                        .tell(format!("the log replica at {} can't be reached: {error}", self.address));
+                }
             }
             // What was queued meanwhile is stale.
             while let Ok(frame) = frames.try_recv() {
@@ -112,11 +127,9 @@ impl Link {
 type Opened = (Welcome, FrameReader, mpsc::UnboundedSender<Vec<u8>>, tokio::task::JoinHandle<()>);
 
 /// Connects and shakes hands.
-async fn open(address: &str, hello: &Hello) -> std::io::Result<Opened> {
+async fn open(address: &str, hello: &Hello, tls: Option<&LinkTls>) -> std::io::Result<Opened> {
     let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await.map_err(|_| late())??;
-    stream.set_nodelay(true)?;
-    let (read, write) = stream.into_split();
+    let (read, write) = connect(address, tls, CONNECT_TIMEOUT).await?;
     let (queue, frames) = mpsc::unbounded_channel();
     let writer = tokio::spawn(write_frames(write, frames));
     let mut bytes = Vec::new();
@@ -135,8 +148,8 @@ async fn open(address: &str, hello: &Hello) -> std::io::Result<Opened> {
 }
 
 /// Asks a peer how it stands. An error means that it can't be known now.
-pub async fn probe(address: &str, hello: &Hello) -> std::io::Result<Standing> {
-    let (_, mut reader, queue, writer) = open(address, hello).await?;
+pub async fn probe(address: &str, hello: &Hello, tls: Option<&LinkTls>) -> std::io::Result<Standing> {
+    let (_, mut reader, queue, writer) = open(address, hello, tls).await?;
     let mut bytes = Vec::new();
     encode_frame(&mut bytes, kind::PROBE, 1, |_| {});
     let _ = queue.send(bytes);

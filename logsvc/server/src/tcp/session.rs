@@ -8,8 +8,8 @@ use bytes::Bytes;
 use logsvc_api::{Epoch, Position, ShardId};
 use logsvc_client::LogError;
 use logsvc_client::wire::{
-    Answer, Frame, FrameReader, Hello, MAX_FRAME_BYTES, Request, Role, Welcome, encode_frame, kind,
-    write_frames,
+    Answer, Frame, FrameReader, Hello, Incoming, MAX_FRAME_BYTES, Outgoing, Request, Role, Welcome, accept,
+    encode_frame, kind, write_frames,
 };
 use logsvc_raft::{Command, GroupId, Input, META_GROUP, NodeNumber};
 use tokio::net::TcpStream;
@@ -45,8 +45,7 @@ impl Out {
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    let _ = stream.set_nodelay(true);
-    let (read, write) = stream.into_split();
+    let Some((read, write)) = take(stream, &shared).await else { return };
     let (queue, frames) = mpsc::unbounded_channel();
     let writer = tokio::spawn(write_frames(write, frames));
     let mut reader = FrameReader::new(read, HANDSHAKE_BYTES);
@@ -62,6 +61,26 @@ pub async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     drop(out);
     let _ = timeout(Duration::from_secs(1), writer).await;
     metric_names::connections(-1.0);
+}
+
+/// Shakes hands under TLS, if links are. None: the other end was refused or gave up.
+async fn take(stream: TcpStream, shared: &Shared) -> Option<(Incoming, Outgoing)> {
+    let address = stream.peer_addr().ok()?.ip();
+    let taken = timeout(HANDSHAKE_TIMEOUT, async {
+        let _permit = match shared.tls {
+            Some(_) => shared.handshakes.acquire().await.ok(),
+            None => None,
+        };
+        accept(stream, shared.tls.as_ref()).await
+    });
+    match taken.await {
+        Ok(Ok(halves)) => Some(halves),
+        Ok(Err(error)) => {
+            shared.complaint.tell(format!("a connection from {address} to the log was refused: {error}"));
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 async fn shake_hands(reader: &mut FrameReader, shared: &Shared, out: &Out) -> Option<Role> {

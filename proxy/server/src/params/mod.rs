@@ -42,6 +42,9 @@ pub(crate) enum Access {
     },
     /// Decided at the start.
     Fixed(fn(&Shared) -> String),
+    /// The process around the proxy has it (certificates): those of one CONFIG SET are changed together, see
+    /// [`crate::Hooks::set_tls`].
+    Process,
     /// Is so and stays so: this value is accepted, any other refused with the reason.
     Held { value: &'static str, reason: &'static str },
 }
@@ -51,6 +54,15 @@ enum Change {
     Number(i64),
     Text(Vec<u8>),
     Nothing,
+}
+
+impl Change {
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(_) | Self::Nothing => &[],
+        }
+    }
 }
 
 /// Why CONFIG SET changes nothing: the parameter, and the reason in Redis's words where Redis has any.
@@ -73,6 +85,7 @@ impl Param {
             Access::Number { get, .. } => self.form.show(get(shared)).into_bytes(),
             Access::Text { get, .. } => get(shared),
             Access::Fixed(get) => get(shared).into_bytes(),
+            Access::Process => shared.config.hooks.tls_setting(self.name).unwrap_or_default().into_bytes(),
             Access::Held { value, .. } => value.as_bytes().to_vec(),
         }
     }
@@ -87,6 +100,7 @@ impl Param {
             Access::Fixed(_) => Err("can't set immutable config".into()),
             Access::Number { .. } => self.form.parse(text).map(Change::Number),
             Access::Text { check, .. } => check(shared, text).map(|()| Change::Text(text.to_vec())),
+            Access::Process => Ok(Change::Text(text.to_vec())),
             Access::Held { value, reason } => {
                 let same = match self.form {
                     Form::Text => text == value.as_bytes(),
@@ -127,6 +141,16 @@ pub(crate) fn set<'a>(
         changes.push((param, param.check(shared, text).map_err(wrong)?));
     }
     let before: Vec<Vec<u8>> = changes.iter().map(|(param, _)| param.value(shared)).collect();
+    let of_process = |texts: &[Vec<u8>]| -> Vec<(&str, String)> {
+        let process =
+            changes.iter().zip(texts).filter(|((param, _), _)| matches!(param.access, Access::Process));
+        process.map(|((param, _), text)| (param.name, String::from_utf8_lossy(text).into_owned())).collect()
+    };
+    let texts: Vec<Vec<u8>> = changes.iter().map(|(_, change)| change.text().to_vec()).collect();
+    let process = of_process(&texts);
+    if let Some((name, _)) = process.first() {
+        shared.config.hooks.set_tls(&process).map_err(|why| Refused::Wrong { name, why })?;
+    }
     let mut failed = None;
     for (at, (param, change)) in changes.iter().enumerate() {
         if let Err(why) = param.make(shared, change) {
@@ -135,6 +159,11 @@ pub(crate) fn set<'a>(
                 if let Err(why) = back {
                     tracing::warn!(parameter = param.name, %why, "could not be set back");
                 }
+            }
+            if !process.is_empty()
+                && let Err(why) = shared.config.hooks.set_tls(&of_process(&before))
+            {
+                tracing::warn!(%why, "the certificates could not be set back");
             }
             failed = Some(Refused::Wrong { name: param.name, why });
             break;

@@ -22,7 +22,15 @@ pub(crate) fn written(shared: &Shared) -> Vec<u8> {
 pub(crate) fn load(shared: &Shared) {
     for (origin, text) in &shared.config.parameters {
         match parse_lines(text) {
-            Ok(lines) => lines.iter().for_each(|line| take(shared, origin, line)),
+            Ok(lines) => {
+                // A certificate and its key are of use together only.
+                let of_process = |line: &&Line| {
+                    find(&line.name).is_some_and(|param| matches!(param.access, Access::Process))
+                };
+                let (together, each): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(of_process);
+                take(shared, origin, &together);
+                each.iter().for_each(|line| take(shared, origin, &[line]));
+            }
             Err(number) => {
                 tracing::warn!("{origin}, line {number}: the quotes don't match; nothing of it is taken");
             }
@@ -30,17 +38,24 @@ pub(crate) fn load(shared: &Shared) {
     }
 }
 
-fn take(shared: &Shared, origin: &str, Line { name, value, number }: &Line) {
-    let shown = String::from_utf8_lossy(name);
-    match set(shared, std::iter::once((name.as_slice(), value.as_slice()))) {
-        Ok(()) => tracing::info!("{origin}, line {number}: {shown} is taken"),
-        Err(Refused::Unknown(_)) => {
-            tracing::warn!("{origin}, line {number}: {shown} is not taken: there is no such parameter");
-        }
-        Err(Refused::Wrong { why, .. }) => {
-            let fixed = find(name).is_some_and(|param| matches!(param.access, Access::Fixed(_)));
-            let why = if fixed { "it is decided by the settings of the process".into() } else { why };
-            tracing::warn!("{origin}, line {number}: {shown} is not taken: {why}");
+/// Takes lines up, all of them or none.
+fn take(shared: &Shared, origin: &str, lines: &[&Line]) {
+    if lines.is_empty() {
+        return;
+    }
+    let taken = set(shared, lines.iter().map(|line| (line.name.as_slice(), line.value.as_slice())));
+    for Line { name, number, .. } in lines {
+        let shown = String::from_utf8_lossy(name);
+        match &taken {
+            Ok(()) => tracing::info!("{origin}, line {number}: {shown} is taken"),
+            Err(Refused::Unknown(_)) => {
+                tracing::warn!("{origin}, line {number}: {shown} is not taken: there is no such parameter");
+            }
+            Err(Refused::Wrong { why, .. }) => {
+                let fixed = find(name).is_some_and(|param| matches!(param.access, Access::Fixed(_)));
+                let why = if fixed { "it is decided by the settings of the process" } else { why };
+                tracing::warn!("{origin}, line {number}: {shown} is not taken: {why}");
+            }
         }
     }
 }

@@ -44,6 +44,11 @@ const fn bytes(
     row(name, Form::Bytes { min, max }, Access::Number { get, set })
 }
 
+/// A parameter of the process around the proxy.
+const fn process(name: &'static str) -> Param {
+    row(name, Form::Text, Access::Process)
+}
+
 /// What is so for good, with the reason why not otherwise.
 const fn held(name: &'static str, form: Form, value: &'static str, reason: &'static str) -> Param {
     row(name, form, Access::Held { value, reason })
@@ -137,6 +142,12 @@ fn percentiles(text: &[u8]) -> Result<Vec<f64>, String> {
 pub(crate) static PARAMS: &[Param] = &[
     // Where and for whom the server is.
     fixed("bind", |shared| shared.config.bind.clone()),
+    fixed("tls-port", |shared| shared.tls_port.to_string()),
+    process("tls-cert-file"),
+    process("tls-key-file"),
+    process("tls-ca-cert-file"),
+    process("tls-auth-clients"),
+    process("tls-protocols"),
     fixed("port", |shared| shared.port.to_string()),
     fixed("databases", |_| proxy_store::DATABASES.to_string()),
     fixed("tcp-backlog", |_| "511".into()),

@@ -66,7 +66,7 @@ fn server(shared: &Shared, out: &mut Lines<'_>) {
     out.put("multiplexing_api", "epoll");
     out.put("process_id", std::process::id());
     out.put("run_id", &shared.run_id);
-    out.put("tcp_port", shared.port);
+    out.put("tcp_port", if shared.port == 0 { shared.tls_port } else { shared.port });
     out.put("server_time_usec", unix_ms() * 1000);
     out.put("uptime_in_seconds", uptime);
     out.put("uptime_in_days", uptime / 86400);

@@ -24,7 +24,7 @@ pub struct Server {
 pub fn server(shards: u32, workers: usize, change: impl FnOnce(&mut ProxyConfig)) -> Server {
     let log = MemoryLog::new(shards);
     let mut config = ProxyConfig::new(Arc::new(log.clone()));
-    config.port = 0;
+    config.port = Some(0);
     config.shards = shards;
     config.workers = workers;
     // A busy test machine must not lose the lease by accident.

@@ -1,0 +1,99 @@
+//! The sections about TLS: `[tls]`, what clients of a process see, and `[log.tls]`, what own processes show each other.
+
+use serde::{Deserialize, Serialize};
+
+use crate::SettingsError;
+
+/// `[tls]`: the certificate of the ports for clients, under Redis's names. Files are PEM, and followed: what is written to
+/// them holds for new connections a second later.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate of this process, and those between it and its authority.
+    pub cert_file: String,
+    /// Its key, without a passphrase.
+    pub key_file: String,
+    /// Authorities that clients' certificates are checked against.
+    pub ca_cert_file: String,
+    /// Whether clients must show a certificate: `yes`, `no`, or `optional` (a bad one is refused, none is not).
+    pub auth_clients: String,
+    /// `TLSv1.2`, `TLSv1.3`, separated by spaces; empty = both.
+    pub protocols: String,
+    /// A handshake that takes longer is broken off, in milliseconds.
+    pub handshake_ms: u64,
+    /// Handshakes at one time, for each port; more clients wait for their turn.
+    pub handshakes: usize,
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            cert_file: String::new(),
+            key_file: String::new(),
+            ca_cert_file: String::new(),
+            auth_clients: "yes".to_owned(),
+            protocols: String::new(),
+            handshake_ms: 10_000,
+            handshakes: 256,
+        }
+    }
+}
+
+impl Tls {
+    /// `needed`: the setting of a port that speaks TLS, if there is one.
+    pub(crate) fn validate(&self, needed: Option<&str>) -> Result<(), SettingsError> {
+        let invalid = |key: &str, message: String| Err(SettingsError::invalid(key, message));
+        if !["yes", "no", "optional"].contains(&self.auth_clients.as_str()) {
+            let message = format!("`{}` is none of yes, no and optional", self.auth_clients);
+            return invalid("tls.auth_clients", message);
+        }
+        if self.handshake_ms == 0 || self.handshakes == 0 {
+            return invalid("tls.handshakes", "and tls.handshake_ms must be above 0".to_owned());
+        }
+        let Some(needed) = needed else { return Ok(()) };
+        for (key, value) in [("tls.cert_file", &self.cert_file), ("tls.key_file", &self.key_file)] {
+            if value.is_empty() {
+                return invalid(key, format!("must be given for {needed}"));
+            }
+        }
+        if self.ca_cert_file.is_empty() && self.auth_clients != "no" {
+            let message = format!(
+                "must be given, because clients must show a certificate (tls.auth_clients is {})",
+                self.auth_clients
+            );
+            return invalid("tls.ca_cert_file", message);
+        }
+        Ok(())
+    }
+}
+
+/// `[log.tls]`: the links between own processes. On when `cert_file` is given; then both ends of every link show a
+/// certificate of the authority in `ca_cert_file`, and whoever has none is refused.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogTls {
+    /// Certificate of this process, and those between it and its authority. A log replica's is for its host in `log.replicas`.
+    pub cert_file: String,
+    /// Its key, without a passphrase.
+    pub key_file: String,
+    /// The authority of all processes of the cluster, and of nobody else.
+    pub ca_cert_file: String,
+}
+
+impl LogTls {
+    /// Whether links speak TLS.
+    pub fn is_on(&self) -> bool {
+        !self.cert_file.is_empty()
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        let given = [&self.cert_file, &self.key_file, &self.ca_cert_file].map(|file| !file.is_empty());
+        if given.contains(&true) && given.contains(&false) {
+            return Err(SettingsError::invalid(
+                "log.tls",
+                "cert_file, key_file and ca_cert_file belong together: all of them, or none",
+            ));
+        }
+        Ok(())
+    }
+}

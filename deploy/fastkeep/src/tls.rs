@@ -1,0 +1,88 @@
+//! From the settings about TLS to what the parts take: one identity for the ports of clients, one for own links.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config_runtime::http::HttpTls;
+use config_runtime::tls::{ClientAuth, Tls, TlsFiles};
+use config_settings::{LogTls, Tls as TlsSettings};
+use logsvc_client::tcp::LinkTls;
+use proxy_server::TlsPort;
+
+/// The identities of one process.
+pub struct Identities {
+    settings: TlsSettings,
+    /// What clients see.
+    pub ports: Option<Arc<Tls>>,
+    /// What own processes show each other.
+    pub links: Option<Arc<Tls>>,
+}
+
+impl Identities {
+    /// Reads certificates for those of `ports` that are on (not 0), and for links if they speak TLS.
+    ///
+    /// # Errors
+    /// Names the section and the file, and says what is wrong with it.
+    pub fn load(settings: &TlsSettings, ports: &[u16], links: Option<&LogTls>) -> Result<Self, String> {
+        let on = ports.iter().any(|port| *port != 0);
+        let of_ports = || {
+            let files = TlsFiles {
+                cert: PathBuf::from(&settings.cert_file),
+                key: PathBuf::from(&settings.key_file),
+                ca: PathBuf::from(&settings.ca_cert_file),
+                // The settings were checked against the same words.
+                auth: ClientAuth::by_name(&settings.auth_clients).unwrap_or(ClientAuth::Yes),
+                protocols: settings.protocols.clone(),
+            };
+            Tls::load("tls", files)
+        };
+        let of_links = |links: &LogTls| {
+            let files = TlsFiles {
+                cert: PathBuf::from(&links.cert_file),
+                key: PathBuf::from(&links.key_file),
+                ca: PathBuf::from(&links.ca_cert_file),
+                auth: ClientAuth::Yes,
+                protocols: String::new(),
+            };
+            Tls::load("log.tls", files)
+        };
+        Ok(Self {
+            settings: settings.clone(),
+            ports: on.then(of_ports).transpose()?,
+            links: links.filter(|links| links.is_on()).map(of_links).transpose()?,
+        })
+    }
+
+    /// Has their files followed from now on.
+    pub fn follow(&self) {
+        let all: Vec<Arc<Tls>> = self.ports.iter().chain(&self.links).cloned().collect();
+        if !all.is_empty() {
+            tokio::spawn(config_runtime::tls::follow(all));
+        }
+    }
+
+    /// The TLS port of a proxy.
+    pub fn redis(&self, port: u16) -> Option<TlsPort> {
+        let tls = self.ports.as_ref().filter(|_| port != 0)?;
+        let handshake = Duration::from_millis(self.settings.handshake_ms);
+        Some(TlsPort { port, server: tls.server(), handshake, handshakes: self.settings.handshakes })
+    }
+
+    /// The TLS port of HTTP.
+    pub fn http(&self, port: u16) -> Option<HttpTls> {
+        let tls = self.ports.as_ref().filter(|_| port != 0)?;
+        let handshake = Duration::from_millis(self.settings.handshake_ms);
+        Some(HttpTls { port, server: tls.server(), handshake })
+    }
+
+    /// TLS of the links to and among log replicas.
+    pub fn log(&self) -> Option<LinkTls> {
+        self.links.as_ref().map(|tls| LinkTls { server: tls.server(), client: tls.client() })
+    }
+}
+
+/// The plain port beside a TLS port: 0 is none then, as in Redis; alone, it picks a free one.
+pub fn plain_port(port: u16, tls_port: u16) -> Option<u16> {
+    (port != 0 || tls_port == 0).then_some(port)
+}
