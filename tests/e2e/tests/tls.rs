@@ -20,10 +20,10 @@ fn server(folder: &Path, authority: &Authority, identity: &Identity, more: &[&st
     // A lease that a busy machine doesn't lose: nothing here is about failing over.
     let mut arguments = vec!["--tls-port", &port, "--primary-lease-ms", "30000"];
     arguments.extend(files);
-    arguments.extend(more);
     // TLS beside plain needs both ports named.
     let plain = free_ports(1)[0].to_string();
     arguments.extend(["--port", &plain]);
+    arguments.extend(more);
     Fastkeep::up(&folder.join("data"), &arguments)
 }
 
