@@ -57,7 +57,7 @@ impl Dealer {
         }
         let worker = self.next.fetch_add(1, Relaxed) % shared.workers;
         let handed = shared.inboxes.get(worker);
-        if !handed.is_some_and(|inbox| inbox.send(Message::Connection(client, addr)).is_ok()) {
+        if handed.is_none_or(|inbox| inbox.send(Message::Connection(client, addr)).is_err()) {
             shared.clients.forgo();
         }
     }

@@ -12,8 +12,8 @@ use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes that one read takes from the socket under TLS: a full record.
-const CHUNK: usize = 16 * 1024 + 512;
+/// Bytes that one read takes from the socket under TLS: about a full record.
+const CHUNK: usize = 16 * 1024;
 /// Plain bytes that the session takes before the socket has taken their records.
 const WRITE_BYTES: usize = 64 * 1024;
 

@@ -29,7 +29,9 @@ pub(crate) fn load(shared: &Shared) {
                 };
                 let (together, each): (Vec<&Line>, Vec<&Line>) = lines.iter().partition(of_process);
                 take(shared, origin, &together);
-                each.iter().for_each(|line| take(shared, origin, &[line]));
+                for line in each {
+                    take(shared, origin, &[line]);
+                }
             }
             Err(number) => {
                 tracing::warn!("{origin}, line {number}: the quotes don't match; nothing of it is taken");
