@@ -29,11 +29,16 @@ def fail_twice() -> None:
     r.set("at last", 1)
 
 
-@tasks.task(retries=3)
+@tasks.task()
 def cube(n: int) -> int:
-    if n == 7 and r.incr("seven") < 3:
-        raise RuntimeError("not yet")
     return n**3
+
+
+@tasks.task(retries=3)
+def fail_twice_too() -> None:
+    if r.incr("attempts, too") < 3:
+        raise RuntimeError("not yet")
+    r.set("at last, too", 1)
 
 
 def main() -> None:
@@ -53,12 +58,14 @@ def main() -> None:
     assert {int(n) for n in r.smembers("squared")} == {*range(30), 100}
 
     results = [cube(n) for n in range(10)]
+    fail_twice_too()
     later = cube.schedule((20,), delay=1)
     restart()
     consumer = tasks.create_consumer(workers=2, initial_delay=0.01, backoff=1, max_delay=0.1, periodic=False)
     consumer.start()
     try:
         assert [result.get(blocking=True, timeout=60) for result in results] == [n**3 for n in range(10)]
+        wait_until(lambda: r.exists("at last, too"), "the third attempt")
         assert later.get(blocking=True, timeout=60) == 8000
     finally:
         consumer.stop(graceful=True)

@@ -37,7 +37,7 @@ python! {
     redis_py on [1, 4];
     rq_jobs on [1];
     celery_jobs on [1];
-    locks on [1, 4];
+    locks on [1];
     rate_limits on [1, 4];
     caches on [1];
     actors on [1];

@@ -14,7 +14,7 @@ use proxy_server::{ProxyConfig, ProxyHandle, start};
 /// When it does not.
 pub fn proxy(shards: u32, workers: usize) -> ProxyHandle {
     let mut config = ProxyConfig::new(Arc::new(MemoryLog::new(shards)));
-    config.port = 0;
+    config.port = Some(0);
     config.shards = shards;
     config.workers = workers;
     // A busy test machine must not lose the lease by accident.

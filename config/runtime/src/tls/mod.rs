@@ -100,7 +100,7 @@ impl TlsFiles {
                 let one_of = "argument(s) must be one of the following: no, yes, optional";
                 self.auth = ClientAuth::by_name(value).ok_or(one_of)?;
             }
-            "tls-protocols" => self.protocols = value.to_owned(),
+            "tls-protocols" => value.clone_into(&mut self.protocols),
             _ => return Err(format!("there is no setting {name}")),
         }
         Ok(())
