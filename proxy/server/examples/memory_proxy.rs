@@ -12,7 +12,7 @@ fn main() -> std::io::Result<()> {
     };
     let (port, shards, workers) = (number(1, 6379), number(2, 1), number(3, 0));
     let mut config = ProxyConfig::new(Arc::new(MemoryLog::new(shards)));
-    config.port = port as u16;
+    config.port = Some(port as u16);
     config.shards = shards;
     config.workers = workers as usize;
     let handle = start(config)?;
