@@ -3,7 +3,7 @@
 //! Plain costs one branch. Under TLS a write may leave bytes in the session that the socket didn't take: whoever writes goes on
 //! until [`Stream::is_flushed`].
 
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -70,6 +70,29 @@ impl Stream {
             Self::Plain(tcp) => pin!(tcp.read_buf(buffer)).poll(cx),
             Self::Tls(tls) => tls.poll_read(cx, buffer),
         }
+    }
+
+    /// One read past the runtime, for when something holds it up, behind what `buffer` holds; 0 bytes at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has arrived; others end the connection.
+    #[allow(dead_code)]
+    pub(crate) fn read_by_hand(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let before = buffer.len();
+        let mut chunk = [0; CHUNK];
+        let got = (&mut &*socket2::SockRef::from(self.tcp())).read(&mut chunk)?;
+        let arrived = chunk.get(..got).unwrap_or_default();
+        match self {
+            Self::Plain(_) => buffer.extend_from_slice(arrived),
+            Self::Tls(tls) => {
+                tls.receive(arrived, buffer)?;
+                if buffer.len() == before && !tls.ended {
+                    // A part of a record.
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+            }
+        }
+        Ok(buffer.len() - before)
     }
 
     /// Ready when the socket may take bytes.
