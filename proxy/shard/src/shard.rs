@@ -29,8 +29,6 @@ use crate::{Answer, EvictionPolicy, MemoryConfig, Replayer, ShardConfig, ShardSt
 pub const ENGINE_VERSION: u16 = 1;
 /// An open block of this length is sealed before the turn ends.
 const SEAL_BYTES: usize = 1 << 20;
-/// How many records fewer than those on their way make a block worth sending.
-const WORTH_RECORDS: u64 = 32;
 /// An open block of this length is not kept waiting for more.
 const WORTH_BYTES: usize = 64 << 10;
 /// A record's body stays below this, with room for the expiries that a command may add.
@@ -421,14 +419,13 @@ impl Shard {
     }
 
     /// End of the turn: hands the open block to the log, if it is worth a block. A block costs the same whether it holds one
-    /// record or hundreds: while others are on their way, the next one waits until it holds about as many records as they do, or
-    /// until they are durable. So a lone write leaves at once, and under load there are few, large blocks.
+    /// record or hundreds: while others are on their way, the next one waits until it holds as many records as they do, or until
+    /// they are durable. So a lone write leaves at once, and under load there are few, large blocks.
     pub fn flush(&mut self) {
         let Some(term) = &self.term else { return };
         let sealed = term.in_flight.back().copied().unwrap_or(self.durable);
         let (open, on_way) = (self.builder.tail() - sealed, sealed - self.durable);
-        let enough = open >= (on_way / 2).max(on_way.saturating_sub(WORTH_RECORDS))
-            || self.builder.len_bytes() > WORTH_BYTES;
+        let enough = open >= on_way || self.builder.len_bytes() > WORTH_BYTES;
         if enough && term.in_flight.len() < self.config.in_flight_blocks {
             self.seal();
         }
