@@ -155,6 +155,11 @@ impl<S: LogStorage + Clone> Node<S> {
         self.groups.get(&group).map(|replica| replica.status(self.sink.now_ms))
     }
 
+    /// True while [`Input::TellCommit`] would tell followers something.
+    pub fn has_untold(&self) -> bool {
+        self.failed.is_none() && self.groups.values().any(Replica::has_untold)
+    }
+
     /// Identity of the group's replica here.
     pub fn replica_id(&self, group: GroupId) -> Option<ReplicaId> {
         self.groups.get(&group).map(Replica::id)

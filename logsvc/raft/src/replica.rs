@@ -207,10 +207,15 @@ impl<S: LogStorage> Replica<S> {
     /// Lets followers know of a commit that no append has carried to them: they apply, and their readers see, only what they
     /// know to be committed.
     pub fn tell_commit(&mut self, sink: &mut Sink) {
-        if self.stopped.is_none() && self.is_leader() && self.raw.raft.raft_log.committed > self.told {
+        if self.has_untold() {
             self.told = self.raw.raft.raft_log.committed;
             self.guarded(sink, "commit notice", |raw| raw.ping());
         }
+    }
+
+    /// True while followers don't know of everything that is committed.
+    pub fn has_untold(&self) -> bool {
+        self.stopped.is_none() && self.is_leader() && self.raw.raft.raft_log.committed > self.told
     }
 
     /// Not taken in yet; or it was, as a learner, and nobody speaks to it any more: it may have been dropped

@@ -1,100 +1,121 @@
-//! The log as separate servers over TCP: forms by itself, passes the conformance suite, carries on without one replica.
+//! The log as separate servers over TCP: passes the conformance suite, carries on without one replica, which then catches up, and
+//! streams its tail.
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod common;
 
-use logsvc_client::LogService;
+use std::time::Duration;
+
+use common::{Cluster, until};
+use logsvc_api::Block;
 use logsvc_client::conformance::{self, Primary, read_all};
-use logsvc_client::tcp::{Endpoint, TcpConfig, TcpLog};
-use logsvc_server::{PeerConfig, ServerConfig, ServerHandle, serve};
-
-const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
-
-struct Cluster {
-    dir: tempfile::TempDir,
-    addresses: Vec<String>,
-    shards: u32,
-    servers: Vec<Option<ServerHandle>>,
-}
-
-impl Cluster {
-    async fn start(shards: u32) -> Self {
-        let listeners: Vec<TcpListener> =
-            ZONES.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = listeners.iter().map(|at| at.local_addr().unwrap().to_string()).collect();
-        drop(listeners);
-        let dir = tempfile::tempdir().unwrap();
-        let mut cluster = Self { dir, addresses, shards, servers: Vec::new() };
-        for number in 0..ZONES.len() {
-            let server = cluster.serve(number).await;
-            cluster.servers.push(Some(server));
-        }
-        cluster
-    }
-
-    fn folder(&self, number: usize) -> std::path::PathBuf {
-        Path::join(self.dir.path(), ZONES[number])
-    }
-
-    async fn serve(&self, number: usize) -> ServerHandle {
-        let others = (0..ZONES.len()).filter(|other| *other != number);
-        let peer =
-            |other: usize| PeerConfig { az: ZONES[other].into(), address: self.addresses[other].clone() };
-        let config = ServerConfig::new(
-            &self.addresses[number],
-            ZONES[number],
-            self.folder(number),
-            others.map(peer).collect(),
-        );
-        serve(ServerConfig { shards: self.shards, ..config }).await.unwrap()
-    }
-
-    fn client(&self) -> Arc<dyn LogService> {
-        let endpoints = ZONES.iter().zip(&self.addresses);
-        let endpoints =
-            endpoints.map(|(az, at)| Endpoint { az: (*az).into(), address: at.clone() }).collect();
-        TcpLog::connect(TcpConfig {
-            endpoints,
-            az: "az-b".into(),
-            deadline: Duration::from_secs(20),
-            tls: None,
-        })
-        .unwrap()
-    }
-}
+use logsvc_client::wire::{
+    Answer, FrameReader, Hello, MAX_FRAME_BYTES, Request, Role, encode_frame, kind, write_frames,
+};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms() {
     let cluster = Cluster::start(conformance::SHARDS).await;
-    conformance::run(&cluster.client()).await;
+    conformance::run(&cluster.client(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_was_down_catches_up() {
     let mut cluster = Cluster::start(1).await;
-    let log = cluster.client();
+    let log = cluster.client(1);
     let mut primary = Primary::claim(&log, 0, "a", 60_000).await;
     for number in 0..300_u32 {
         primary.append(1, &number.to_le_bytes());
         if number == 100 {
-            cluster.servers[2].take().unwrap().stop().await;
+            cluster.stop(2).await;
         }
     }
     primary.settle().await.unwrap();
     log.trim(0, 200).await.unwrap();
-    let again = cluster.serve(2).await;
-    cluster.servers[2] = Some(again);
-    let begin = Instant::now();
-    loop {
-        let found = log.describe(0).await.unwrap();
-        if found.replicas.iter().all(|replica| replica.lag == 0) {
-            break;
-        }
-        assert!(begin.elapsed() < Duration::from_secs(20), "{found:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    cluster.serve(2).await;
+    until("the replica that was down", async || {
+        log.describe(0).await.unwrap().replicas.iter().all(|replica| replica.lag == 0)
+    })
+    .await;
     assert_eq!(read_all(&log, 0, 201).await.len(), 100);
+}
+
+/// A connection of another program's kind: frames as docs/log-protocol.md has them.
+async fn raw_client(address: &str) -> (FrameReader, mpsc::UnboundedSender<Vec<u8>>) {
+    let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
+    let (queue, frames) = mpsc::unbounded_channel();
+    tokio::spawn(write_frames(Box::new(write), frames));
+    let mut reader = FrameReader::new(Box::new(read), MAX_FRAME_BYTES);
+    let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: "elsewhere".into() };
+    let mut bytes = Vec::new();
+    encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
+    queue.send(bytes).unwrap();
+    assert_eq!(reader.next().await.unwrap().unwrap().kind, kind::WELCOME);
+    (reader, queue)
+}
+
+fn ask(queue: &mpsc::UnboundedSender<Vec<u8>>, id: u64, request: &Request) {
+    let mut bytes = Vec::new();
+    encode_frame(&mut bytes, request.kind(), id, |out| request.encode(out));
+    queue.send(bytes).unwrap();
+}
+
+/// The blocks of the next frame of a stream.
+async fn next_blocks(reader: &mut FrameReader, id: u64) -> Vec<Block> {
+    let frame = timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(frame.request, id);
+    match Answer::decode(frame.kind, frame.body).unwrap() {
+        Answer::Blocks(blocks) => blocks.into_iter().map(|block| Block::decode(block).unwrap()).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A stream gives what is there and then what comes, each position once and in order, from any replica, until it is cancelled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_replica_streams_its_tail() {
+    let cluster = Cluster::start(1).await;
+    let log = cluster.client(0);
+    let mut primary = Primary::claim(&log, 0, "a", 60_000).await;
+    for number in 0..50_u32 {
+        primary.append(3, &number.to_le_bytes());
+    }
+    primary.settle().await.unwrap();
+    let mut streams = Vec::new();
+    for address in &cluster.addresses {
+        let (reader, queue) = raw_client(address).await;
+        ask(&queue, 7, &Request::Tail { shard: 0, from: 11 });
+        streams.push((reader, queue, 11));
+    }
+    for goal in [150, 300] {
+        for (reader, _, next) in &mut streams {
+            while *next <= goal {
+                for block in next_blocks(reader, 7).await {
+                    let first = block.header.first_position;
+                    assert!(first <= *next && block.last_position() >= *next, "{first} after {next}");
+                    *next = block.last_position() + 1;
+                }
+            }
+        }
+        if goal == 150 {
+            for number in 0..50_u32 {
+                primary.append(3, &number.to_le_bytes());
+            }
+        }
+    }
+    // Behind the cancellation only answers to what is asked after it.
+    let (reader, queue, _) = &mut streams[1];
+    ask(queue, 7, &Request::Cancel);
+    ask(queue, 8, &Request::Describe { shard: 0 });
+    let mut frame = timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap().unwrap();
+    while frame.request == 7 {
+        frame = timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(frame.request, 8);
+    primary.append(1, b"after");
+    primary.settle().await.unwrap();
+    ask(queue, 9, &Request::Read { shard: 0, from: 301, max_bytes: 1000, wait_ms: 10_000 });
+    assert_eq!(next_blocks(reader, 9).await.len(), 1);
 }

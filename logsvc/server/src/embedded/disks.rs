@@ -124,14 +124,7 @@ impl Disks {
         if !others_intact {
             return Err(StartError::Corrupt(format!("{reason}; no other replicas to rebuild it from")));
         }
-        let dir = self.dir(number);
-        tracing::error!(dir = %dir.display(), reason, "this replica's database is damaged; rebuilding it from the others");
-        crate::metric_names::corrupt_block();
-        let aside = dir.join("db.damaged");
-        if aside.exists() {
-            fs::remove_dir_all(&aside)?;
-        }
-        fs::rename(dir.join("db"), aside)?;
+        crate::storage::set_aside(&self.dir(number), reason)?;
         if let Some(birth) = self.births.get_mut(place) {
             *birth = Birth::Joining;
         }

@@ -1,6 +1,7 @@
 //! The whole log in one process: three replicas on threads, joined by queues instead of sockets. What `fastkeep up` runs.
 //!
-//! A write's way: appender -> the leader's inbox -> synced write there and on a follower -> acknowledgement, one atomic and one waker.
+//! A write's way: appender, which takes the leader's turn itself -> synced write there and on a follower -> acknowledgement by
+//! whichever of the two comes last, one atomic and one waker.
 
 mod disks;
 mod resend;
@@ -16,7 +17,7 @@ use logsvc_raft::{Input, META_GROUP, NodeNumber, Outgoing};
 
 use crate::StartError;
 use crate::identity::Stage;
-use crate::replica::{Inbox, Message, Replica, ReplicaConfig, Timing, Transport, block_cache};
+use crate::replica::{Called, Message, Replica, ReplicaConfig, Seat, Timing, Transport, block_cache};
 use crate::storage::StorageConfig;
 use disks::Disks;
 use service::Embedded;
@@ -110,23 +111,23 @@ impl Drop for EmbeddedHandle {
 }
 
 /// Frames between replicas of one process.
-struct Queues(HashMap<NodeNumber, Arc<Inbox<Message>>>);
+struct Queues(HashMap<NodeNumber, Arc<Seat>>);
 
 impl Transport for Queues {
-    fn send(&mut self, message: Outgoing) {
-        if let Some(inbox) = self.0.get(&message.to) {
-            inbox.push(Message::Input(Input::Receive { frame: message.to_bytes() }));
-        }
+    fn send(&mut self, message: Outgoing) -> Option<Called> {
+        let peer = self.0.get(&message.to)?;
+        peer.put(Message::Input(Input::Receive { frame: message.to_bytes() }));
+        Some(peer.called(message.group))
     }
 }
 
 fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<Replica>>, StartError> {
     let zones: HashMap<NodeNumber, String> =
         (1..).zip(&config.zones).map(|(number, az)| (number, az.clone())).collect();
-    let inboxes: HashMap<NodeNumber, Arc<Inbox<Message>>> =
-        zones.keys().map(|number| (*number, Arc::new(Inbox::default()))).collect();
+    let seats: HashMap<NodeNumber, Arc<Seat>> =
+        zones.keys().map(|number| (*number, Arc::new(Seat::default()))).collect();
     let mut replicas = Vec::new();
-    for (number, inbox) in (1..).zip(&config.zones).filter_map(|(n, _)| Some((n, inboxes.get(&n)?))) {
+    for (number, seat) in (1..).zip(&config.zones).filter_map(|(n, _)| Some((n, seats.get(&n)?))) {
         // Readers are served from memory by the first zone's replica; the others needn't keep the same blocks.
         let cache = (number == 1).then(|| block_cache(config.cache_bytes));
         let start = |disks: &Disks| {
@@ -142,7 +143,7 @@ fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<
                 spare: zones.keys().copied().filter(|other| *other != number && zones.len() > 2).max(),
                 cache: cache.clone(),
             };
-            Replica::start(settings, Arc::clone(inbox), Box::new(Queues(inboxes.clone())))
+            Replica::start(settings, Arc::clone(seat), Box::new(Queues(seats.clone())))
         };
         let started = match start(disks) {
             Err(StartError::Corrupt(reason)) => {

@@ -45,6 +45,7 @@ fn keep(service: &Embedded, window: &Arc<AppendWindow>) -> bool {
     {
         let mut sent = true;
         window.resend(|block| sent &= send(leader, window, block));
+        leader.attend();
         if !sent {
             window.interrupt();
         }

@@ -33,10 +33,11 @@ pub struct Embedded {
     pub(super) deadline: Duration,
 }
 
-/// Hands a block to a replica that seems to lead; false if that has stopped.
+/// Puts a block in for a replica that seems to lead; false if that has stopped. The replica must be asked to attend to it when the
+/// window isn't locked any more.
 pub(super) fn send(leader: &Replica, window: &Arc<AppendWindow>, block: Bytes) -> bool {
     let sink = Arc::clone(window) as Arc<dyn AppendSink>;
-    leader.push(Message::Append { group: window.shard(), block, sink })
+    leader.put(Message::Append { group: window.shard(), block, sink })
 }
 
 impl Embedded {
@@ -248,7 +249,7 @@ impl LogService for Embedded {
     }
 }
 
-/// Pushes straight into the leader's inbox.
+/// Puts blocks straight into the leader's inbox, and takes its turn if its seat is free.
 struct EmbeddedAppender {
     replicas: Vec<Arc<Replica>>,
     /// Where the last block went; usually still the leader.
@@ -286,7 +287,9 @@ impl Appender for EmbeddedAppender {
         if let Some(leader) = self.replicas.get(self.leader) {
             let mut sent = true;
             window.push(block, |block| sent = send(leader, window, block));
-            if !sent {
+            if sent {
+                leader.attend();
+            } else {
                 self.window.interrupt();
             }
         }

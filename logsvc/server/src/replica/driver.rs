@@ -1,7 +1,7 @@
-//! The replica's thread: feeds the consensus driver, carries out what it asks for, and answers.
+//! The replica's turns: feed the consensus driver, gather what it wants written, send, and answer. Who takes them: `seat`.
 //!
 //! ```text
-//!   appenders, calls, peers, writer --> inbox --> Node --> writer (entries), peers (messages), callers (answers), readers (blocks)
+//!   appenders, calls, peers, disk --> inbox --> Node --> disk (entries), peers (messages), callers (answers), readers (blocks)
 //! ```
 //! A turn takes everything that waits, so that many appends become one write and one message a peer.
 
@@ -23,18 +23,22 @@ use super::message::{
 };
 use super::pace::Pace;
 use super::reader::BlockCache;
+use super::seat::Called;
 use super::view::GroupView;
-use super::writer::{self, Job};
 use crate::metric_names;
 use crate::storage::RocksStorage;
 
 /// A commit that no append tells the followers of is told them after this time.
 const TELL_COMMIT: Duration = Duration::from_millis(2);
+/// While something is being committed the clock looks this often, so that nobody has to wake it.
+const CLOCK_NAP: Duration = Duration::from_millis(2);
+/// Turns that follow one that read from the disk, for a follower that lags, within this time are none for visitors.
+const CLOSED: Duration = Duration::from_millis(50);
 
 /// Carries frames to peers. `send` must not block.
 pub trait Transport: Send {
-    /// Hands over a frame; it may be lost.
-    fn send(&mut self, message: Outgoing);
+    /// Hands over a frame; it may be lost. A peer in this process has to be looked after when the turn is over: it is returned.
+    fn send(&mut self, message: Outgoing) -> Option<Called>;
 }
 
 /// Who waits for the answer with some token.
@@ -52,32 +56,38 @@ struct Parked {
     reply: oneshot::Sender<CallResult>,
 }
 
-/// The thread's state.
+/// The replica's state between turns.
 pub struct Driver {
-    pub node: Node<Arc<RocksStorage>>,
-    pub storage: Arc<RocksStorage>,
-    pub inbox: Arc<Inbox<Message>>,
-    /// The writer's queue.
-    pub jobs: Arc<Inbox<Job>>,
-    pub views: Arc<HashMap<GroupId, GroupView>>,
-    pub transport: Box<dyn Transport>,
-    pub pace: Pace,
+    node: Node<Arc<RocksStorage>>,
+    storage: Arc<RocksStorage>,
+    views: Arc<HashMap<GroupId, GroupView>>,
+    transport: Box<dyn Transport>,
+    pace: Pace,
     /// Filled with what is applied, if this replica is the one that readers prefer.
-    pub cache: Option<BlockCache>,
-    pub az: String,
-    pub zones: Arc<HashMap<NodeNumber, String>>,
-    pub tick: Duration,
+    cache: Option<BlockCache>,
+    az: String,
+    zones: Arc<HashMap<NodeNumber, String>>,
+    tick: Duration,
+    /// For the disk, in order.
+    pub writes: Vec<WriteBatch>,
+    /// Peers in this process that were sent something.
+    pub called: Vec<Called>,
+    taken: Vec<Message>,
     waiting: VecDeque<Option<Waiting>>,
     first_token: u64,
     parked: Vec<Parked>,
     /// Appends handed to the writer: (ticket, group, first index).
     writing: VecDeque<(u64, GroupId, u64)>,
-    /// The last ticket that the writer was given, and the last that is on disk.
-    queued: u64,
-    persisted: u64,
     leading: HashSet<GroupId>,
-    /// When followers are told of what was committed.
+    next_tick: Instant,
+    /// When followers are told of what was committed, unless an append does it before.
     tell_at: Option<Instant>,
+    /// Something was committed since the clock last looked.
+    committed: bool,
+    /// What the clock's thread sleeps until.
+    clock_until: Instant,
+    /// Visitors take no turns until then.
+    closed_until: Option<Instant>,
     stop: bool,
     start: Instant,
 }
@@ -86,8 +96,6 @@ pub struct Driver {
 pub struct DriverParts {
     pub node: Node<Arc<RocksStorage>>,
     pub storage: Arc<RocksStorage>,
-    pub inbox: Arc<Inbox<Message>>,
-    pub jobs: Arc<Inbox<Job>>,
     pub views: Arc<HashMap<GroupId, GroupView>>,
     pub transport: Box<dyn Transport>,
     pub pace: Pace,
@@ -100,14 +108,12 @@ pub struct DriverParts {
 impl Driver {
     /// A driver that hasn't done anything.
     pub fn new(parts: DriverParts) -> Self {
-        let DriverParts { node, storage, inbox, jobs, views, transport, pace, cache, number, zones, tick } =
-            parts;
+        let DriverParts { node, storage, views, transport, pace, cache, number, zones, tick } = parts;
         let az = zones.get(&number).cloned().unwrap_or_default();
-        Self {
+        let now = Instant::now();
+        let mut driver = Self {
             node,
             storage,
-            inbox,
-            jobs,
             views,
             transport,
             pace,
@@ -115,49 +121,96 @@ impl Driver {
             az,
             zones,
             tick,
+            writes: Vec::new(),
+            called: Vec::new(),
+            taken: Vec::new(),
             waiting: VecDeque::new(),
             first_token: 0,
             parked: Vec::new(),
             writing: VecDeque::new(),
-            queued: 0,
-            persisted: 0,
             leading: HashSet::new(),
+            next_tick: now,
             tell_at: None,
+            committed: false,
+            clock_until: now,
+            closed_until: None,
             stop: false,
-            start: Instant::now(),
+            start: now,
+        };
+        driver.publish_all();
+        driver
+    }
+
+    /// What is due, and all that waits in `inbox`.
+    pub fn turn(&mut self, inbox: &Inbox<Message>) {
+        let begin = Instant::now();
+        if begin >= self.next_tick {
+            // One tick however late: time in which nobody could be heard says nothing about the others.
+            self.next_tick = begin + self.tick;
+            let now_ms = self.start.elapsed().as_millis() as u64;
+            self.node.step(Input::Tick { now_ms });
+        }
+        let reads = self.storage.reads();
+        if self.tell_at.is_some_and(|at| at <= begin) {
+            self.node.step(Input::TellCommit);
+        }
+        let released: Vec<Outgoing> = self.pace.release(begin).collect();
+        for frame in released {
+            self.send(frame);
+        }
+        let mut taken = std::mem::take(&mut self.taken);
+        inbox.take(&mut taken);
+        for message in taken.drain(..) {
+            self.handle(message);
+        }
+        self.taken = taken;
+        self.drain();
+        self.tell_at = if self.node.has_untold() { self.tell_at.or(Some(begin + TELL_COMMIT)) } else { None };
+        if self.storage.reads() != reads {
+            self.closed_until = Some(begin + CLOSED);
+        } else if self.closed_until.is_some_and(|until| until < begin) {
+            self.closed_until = None;
         }
     }
 
-    /// Runs until `Message::Stop`.
-    pub fn run(mut self) {
-        self.inbox.own();
-        self.publish_all();
-        let mut taken = Vec::new();
-        let mut next_tick = Instant::now();
-        while !self.stop {
-            let now = Instant::now();
-            if now >= next_tick {
-                // One tick however late: time in which nobody could be heard says nothing about the others.
-                next_tick = now + self.tick;
-                let now_ms = self.start.elapsed().as_millis() as u64;
-                self.node.step(Input::Tick { now_ms });
-            }
-            if self.tell_at.is_some_and(|at| at <= now) {
-                self.tell_at = None;
-                self.node.step(Input::TellCommit);
-            }
-            for frame in self.pace.release(now) {
-                self.transport.send(frame);
-            }
-            for message in taken.drain(..) {
-                self.handle(message);
-            }
-            self.drain();
-            let until = [self.tell_at, self.pace.until()].into_iter().flatten().fold(next_tick, Instant::min);
-            // While the writer is at work, new blocks would only queue behind it: they go with the next write.
-            self.inbox.take(&mut taken, Some(until), self.queued > self.persisted);
+    /// Visitors may take the next turn: it is likely to be short.
+    pub fn is_open(&self) -> bool {
+        self.closed_until.is_none()
+    }
+
+    /// A turn took `Message::Stop`.
+    pub fn stopped(&self) -> bool {
+        self.stop
+    }
+
+    /// When a turn is due without any message.
+    fn until(&self) -> Instant {
+        [self.tell_at, self.pace.until()].into_iter().flatten().fold(self.next_tick, Instant::min)
+    }
+
+    /// True when the clock's thread sleeps longer than it may; it is woken then.
+    pub fn is_clock_late(&mut self) -> bool {
+        let until = self.until();
+        let late = until < self.clock_until || self.stop;
+        self.clock_until = self.clock_until.min(until);
+        late
+    }
+
+    /// The clock's thread goes to sleep: until when.
+    pub fn set_clock(&mut self) -> Instant {
+        self.clock_until = self.until();
+        if std::mem::take(&mut self.committed) {
+            self.clock_until = self.clock_until.min(Instant::now() + CLOCK_NAP);
         }
-        self.fail_everybody();
+        self.clock_until
+    }
+
+    fn send(&mut self, message: Outgoing) {
+        let Some(peer) = self.transport.send(message) else { return };
+        match self.called.iter_mut().find(|called| Arc::ptr_eq(&called.seat, &peer.seat)) {
+            Some(called) => called.here |= peer.here,
+            None => self.called.push(peer),
+        }
     }
 
     fn handle(&mut self, message: Message) {
@@ -178,9 +231,9 @@ impl Driver {
         }
     }
 
-    fn input(&mut self, input: Input) {
+    /// Something that happened, for the next turn to draw conclusions from.
+    pub fn input(&mut self, input: Input) {
         if let Input::Persisted { ticket } = input {
-            self.persisted = ticket;
             self.written(ticket);
         }
         self.node.step(input);
@@ -199,38 +252,23 @@ impl Driver {
             for message in messages {
                 let led = self.leading.contains(&message.group);
                 if let Some(message) = self.pace.hold(message, led) {
-                    self.transport.send(message);
+                    self.send(message);
                 }
             }
-            if let Some(batch) = &write {
-                self.writing_begins(batch);
+            if let Some(batch) = write {
+                self.writing_begins(&batch);
+                self.writes.push(batch);
             }
             self.publish_applied(applied);
             self.answer(answers);
             for group in changed {
                 self.publish(group);
             }
-            let wrote = write.is_some_and(|batch| self.write(batch));
-            if !more && !wrote {
+            if !more {
                 break;
             }
         }
         self.answer_parked();
-    }
-
-    /// What is led here goes to the writer, so that followers are heard meanwhile. A follower has nothing to say before its disk has
-    /// answered: it writes right here, which saves two hand-overs. True if so, because the node has more to say then.
-    fn write(&mut self, batch: WriteBatch) -> bool {
-        let led = batch.writes.iter().any(|write| self.leading.contains(&write.group));
-        if led || self.queued > self.persisted {
-            self.queued = batch.ticket;
-            self.jobs.push(Job::Write(batch));
-            return false;
-        }
-        if let Some(input) = writer::write(&*self.storage, &[batch]) {
-            self.input(input);
-        }
-        true
     }
 
     fn writing_begins(&mut self, batch: &WriteBatch) {
@@ -287,7 +325,7 @@ impl Driver {
             view.applied_to(index, tail);
             if self.leading.contains(&group) {
                 self.pace.committed();
-                self.tell_at.get_or_insert_with(|| Instant::now() + TELL_COMMIT);
+                self.committed = true;
             }
             if let Some(before) = touched.replace(group).filter(|before| *before != group) {
                 notify(before);
@@ -419,12 +457,12 @@ impl Driver {
         }
     }
 
-    /// The thread ends: nobody may wait for it, or take it for the leader.
-    fn fail_everybody(&mut self) {
+    /// The replica ends: nobody may wait for it, or take it for the leader. `untaken` is what still was in its inbox.
+    pub fn fail_everybody(&mut self, untaken: Vec<Message>) {
         for view in self.views.values() {
             view.retire();
         }
-        for message in self.inbox.close() {
+        for message in untaken {
             if let Message::Append { sink, .. } = message {
                 sink.interrupted(None);
             }

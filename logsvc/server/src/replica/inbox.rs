@@ -1,60 +1,29 @@
-//! A queue into a thread: many push, one takes everything at once and sleeps when there is nothing.
-//!
-//! Cheaper than a channel here: the receiver swaps the whole queue out under one lock, and a push wakes it only when it sleeps.
+//! What is put in for a replica, by any thread, and how a thread sleeps until there is something to do.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// How the owner sleeps.
-const AWAKE: u8 = 0;
-const LIGHT: u8 = 1;
-const DEEP: u8 = 2;
-
-/// The queue.
+/// A queue that is emptied as a whole, under one lock.
 #[derive(Debug)]
 pub struct Inbox<T> {
     queue: Mutex<Vec<T>>,
-    sleep: AtomicU8,
     /// Changed under the queue's lock.
     closed: AtomicBool,
-    owner: OnceLock<Thread>,
 }
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
-        Self {
-            queue: Mutex::new(Vec::new()),
-            sleep: AtomicU8::new(AWAKE),
-            closed: AtomicBool::new(false),
-            owner: OnceLock::new(),
-        }
+        Self { queue: Mutex::new(Vec::new()), closed: AtomicBool::new(false) }
     }
 }
 
 impl<T> Inbox<T> {
-    /// Adds one item and wakes the owner if it sleeps. False, and the item is dropped, when nobody will take it any more.
-    pub fn push(&self, item: T) -> bool {
-        let pushed = self.put(item);
-        if pushed {
-            self.wake();
-        }
-        pushed
-    }
-
-    /// Like `push`, but an owner in deep sleep finds the item when something else wakes it.
-    pub fn push_softly(&self, item: T) -> bool {
-        let pushed = self.put(item);
-        if pushed && self.sleep.load(Ordering::SeqCst) != DEEP {
-            self.wake();
-        }
-        pushed
-    }
-
-    fn put(&self, item: T) -> bool {
+    /// Adds one item. False, and the item is dropped, when nobody will take it any more.
+    pub fn put(&self, item: T) -> bool {
         let mut queue = self.queue.lock();
         if self.closed.load(Ordering::Relaxed) {
             return false;
@@ -63,52 +32,101 @@ impl<T> Inbox<T> {
         true
     }
 
+    /// Moves everything into `out`, which must be empty.
+    pub fn take(&self, out: &mut Vec<T>) {
+        std::mem::swap(&mut *self.queue.lock(), out);
+    }
+
+    /// True when there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.queue.lock().is_empty()
+    }
+
     /// Refuses further items; gives back what nobody has taken.
     pub fn close(&self) -> Vec<T> {
         let mut queue = self.queue.lock();
         self.closed.store(true, Ordering::Relaxed);
         std::mem::take(&mut *queue)
     }
+}
 
-    /// Wakes the owner if it sleeps.
+/// Where one thread sleeps. Waking it costs nothing while it is awake.
+#[derive(Debug, Default)]
+pub struct Bed {
+    asleep: AtomicBool,
+    owner: OnceLock<Thread>,
+}
+
+impl Bed {
+    /// Called once by the thread that will sleep here.
+    pub fn own(&self) {
+        let _ = self.owner.set(std::thread::current());
+    }
+
+    /// Sleeps until woken, or until `until`, unless `stay_up` says that there is something to do. Whoever makes it so and wakes
+    /// then, in this order, is never missed.
+    pub fn sleep(&self, until: Option<Instant>, stay_up: impl FnOnce() -> bool) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if !stay_up() {
+            while self.asleep.load(Ordering::SeqCst) {
+                match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                    Some(left) if left.is_zero() => break,
+                    Some(left) => std::thread::park_timeout(left),
+                    None => std::thread::park(),
+                }
+            }
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes the thread if it sleeps.
     pub fn wake(&self) {
-        if self.sleep.swap(AWAKE, Ordering::SeqCst) != AWAKE
+        if self.asleep.swap(false, Ordering::SeqCst)
             && let Some(owner) = self.owner.get()
         {
             owner.unpark();
         }
     }
+}
 
-    /// Called once by the thread that will take.
-    pub fn own(&self) {
-        let _ = self.owner.set(std::thread::current());
-    }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::Arc;
 
-    /// Moves everything into `out`, which must be empty; waits until `until` when there is nothing. `deep`: something is on its
-    /// way that will be pushed for sure, and what is pushed softly can wait for that.
-    pub fn take(&self, out: &mut Vec<T>, until: Option<Instant>, deep: bool) {
-        let sleep = if deep { DEEP } else { LIGHT };
-        loop {
-            std::mem::swap(&mut *self.queue.lock(), out);
-            if !out.is_empty() {
-                return;
-            }
-            self.sleep.store(sleep, Ordering::SeqCst);
-            // A push between the look above and the store would not have woken us: look again.
-            if !self.queue.lock().is_empty() {
-                self.sleep.store(AWAKE, Ordering::SeqCst);
-                continue;
-            }
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match left {
-                Some(Duration::ZERO) => {
-                    self.sleep.store(AWAKE, Ordering::SeqCst);
-                    return;
+    /// A wake-up that is missed would hang this test.
+    #[test]
+    fn whatever_is_put_in_and_announced_is_taken() {
+        const ITEMS: usize = 50_000;
+        let shared = Arc::new((Inbox::default(), Bed::default()));
+        let taker = Arc::clone(&shared);
+        let taker = std::thread::spawn(move || {
+            let (inbox, bed) = &*taker;
+            bed.own();
+            let (mut sum, mut taken) = (0, Vec::new());
+            while sum < 2 * ITEMS {
+                inbox.take(&mut taken);
+                sum += taken.drain(..).sum::<usize>();
+                if sum < 2 * ITEMS {
+                    bed.sleep(None, || !inbox.is_empty());
                 }
-                Some(left) => std::thread::park_timeout(left),
-                None => std::thread::park(),
             }
-            self.sleep.store(AWAKE, Ordering::SeqCst);
+        });
+        let putter = |shared: Arc<(Inbox<usize>, Bed)>| {
+            std::thread::spawn(move || {
+                for _ in 0..ITEMS {
+                    assert!(shared.0.put(1));
+                    shared.1.wake();
+                }
+            })
+        };
+        let putters = [putter(Arc::clone(&shared)), putter(Arc::clone(&shared))];
+        for putter in putters {
+            putter.join().unwrap();
         }
+        taker.join().unwrap();
+        assert!(shared.0.close().is_empty());
+        assert!(!shared.0.put(1));
     }
 }

@@ -6,8 +6,8 @@ mod inbox;
 mod message;
 mod pace;
 mod reader;
+mod seat;
 mod view;
-mod writer;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ use logsvc_raft::{GroupId, Input, LogStorage, META_GROUP, Node, NodeConfig, Node
 use parking_lot::{Mutex, RwLock};
 
 pub use driver::Transport;
-pub use inbox::Inbox;
 pub use message::{AppendSink, Call, CallError, CallReply, CallResult, Message, Query};
 pub use reader::{BlockCache, block_cache};
+pub use seat::{Called, Seat};
 pub use view::GroupView;
 
 use crate::StartError;
@@ -31,7 +31,6 @@ use crate::storage::{RocksStorage, StorageConfig};
 use driver::{Driver, DriverParts};
 use pace::Pace;
 use reader::Reader;
-use writer::Job;
 
 /// Pace of the consensus.
 #[derive(Debug, Clone)]
@@ -88,8 +87,7 @@ pub struct ReplicaConfig {
 pub struct Replica {
     number: NodeNumber,
     az: String,
-    inbox: Arc<Inbox<Message>>,
-    jobs: Arc<Inbox<Job>>,
+    seat: Arc<Seat>,
     views: Arc<HashMap<GroupId, GroupView>>,
     /// None after a stop: the database is closed then, whoever still holds this replica.
     open: RwLock<Option<Open>>,
@@ -112,10 +110,10 @@ pub fn founding_id(cluster: u64, group: GroupId, node: NodeNumber) -> ReplicaId 
 }
 
 impl Replica {
-    /// Opens the database, loads all groups and starts the threads. `inbox` is where the transport of others delivers to.
+    /// Opens the database, loads all groups and starts the threads. `seat` is where the transport of others delivers to.
     pub fn start(
         config: ReplicaConfig,
-        inbox: Arc<Inbox<Message>>,
+        seat: Arc<Seat>,
         transport: Box<dyn Transport>,
     ) -> Result<Self, StartError> {
         let storage = Arc::new(RocksStorage::open(&config.dir.join("db"), &config.storage)?);
@@ -123,19 +121,10 @@ impl Replica {
         let groups = groups(config.shards);
         let views: Arc<HashMap<GroupId, GroupView>> =
             Arc::new(groups.map(|group| (group, GroupView::default())).collect());
-        let jobs = Arc::new(Inbox::default());
         let az = config.zones.get(&config.number).cloned().unwrap_or_default();
-        let mut threads = Vec::new();
-        let write = {
-            let (storage, jobs, driver) = (Arc::clone(&storage), Arc::clone(&jobs), Arc::clone(&inbox));
-            move || writer::run(&*storage, &jobs, &driver)
-        };
-        threads.push(spawn(format!("log-write-{az}"), write)?);
         let driver = Driver::new(DriverParts {
             node,
             storage: Arc::clone(&storage),
-            inbox: Arc::clone(&inbox),
-            jobs: Arc::clone(&jobs),
             views: Arc::clone(&views),
             transport,
             pace: Pace::new(config.spare),
@@ -144,12 +133,20 @@ impl Replica {
             zones: Arc::new(config.zones),
             tick: config.timing.tick,
         });
-        threads.push(spawn(format!("log-{az}"), move || driver.run())?);
+        seat.place(driver, Arc::clone(&views));
+        let mut threads = Vec::new();
+        let disk = {
+            let (storage, seat) = (Arc::clone(&storage), Arc::clone(&seat));
+            move || seat.run_disk(&storage)
+        };
+        threads.push(spawn(format!("log-{az}"), disk)?);
+        let clock = Arc::clone(&seat);
+        threads.push(spawn(format!("log-clock-{az}"), move || clock.run_clock())?);
         let cache = config.cache.unwrap_or_else(|| block_cache(0));
-        let reader = Reader::new(Arc::clone(&storage), cache, Arc::clone(&inbox));
+        let reader = Reader::new(Arc::clone(&storage), cache, Arc::clone(&seat));
         let threads = Mutex::new(threads);
         let open = RwLock::new(Some(Open { reader, storage }));
-        Ok(Self { number: config.number, az, inbox, jobs, views, open, threads })
+        Ok(Self { number: config.number, az, seat, views, open, threads })
     }
 
     /// Its number.
@@ -162,12 +159,19 @@ impl Replica {
         &self.az
     }
 
-    /// Hands a message to its thread; false if that has ended.
+    /// Hands it a message; false if it has ended. See [`Seat::push`].
     pub fn push(&self, message: Message) -> bool {
-        match message {
-            Message::Append { .. } => self.inbox.push_softly(message),
-            _ => self.inbox.push(message),
-        }
+        self.seat.push(message)
+    }
+
+    /// The same in two steps, for who must hold a lock over the first.
+    pub fn put(&self, message: Message) -> bool {
+        self.seat.put(message)
+    }
+
+    /// See [`Seat::attend`].
+    pub fn attend(&self) {
+        self.seat.attend(true);
     }
 
     /// What it knows of a group.
@@ -220,11 +224,7 @@ impl Replica {
         if threads.is_empty() {
             return;
         }
-        self.inbox.push(Message::Stop);
-        if let Some(driver) = threads.pop() {
-            let _ = driver.join();
-        }
-        self.jobs.push(Job::Stop);
+        self.seat.push(Message::Stop);
         for thread in threads.drain(..) {
             let _ = thread.join();
         }

@@ -11,8 +11,8 @@ use logsvc_client::LogError;
 use logsvc_raft::{GroupId, Input, LogStorage, Machine, StorageError};
 use moka::sync::Cache;
 
-use super::inbox::Inbox;
 use super::message::Message;
+use super::seat::Seat;
 use super::view::GroupView;
 use crate::metric_names;
 use crate::storage::RocksStorage;
@@ -40,13 +40,13 @@ pub struct Reader {
     storage: Arc<RocksStorage>,
     cache: BlockCache,
     cursors: Cache<(GroupId, Position), Cursor>,
-    driver: Arc<Inbox<Message>>,
+    seat: Arc<Seat>,
 }
 
 impl Reader {
-    /// Reads from `storage` through `cache`; damage is reported to `driver`.
-    pub fn new(storage: Arc<RocksStorage>, cache: BlockCache, driver: Arc<Inbox<Message>>) -> Self {
-        Self { storage, cache, cursors: Cache::new(CURSORS), driver }
+    /// Reads from `storage` through `cache`; damage is reported to `seat`.
+    pub fn new(storage: Arc<RocksStorage>, cache: BlockCache, seat: Arc<Seat>) -> Self {
+        Self { storage, cache, cursors: Cache::new(CURSORS), seat }
     }
 
     /// Blocks that hold positions from `from` up to what the replica has applied; none if there are none.
@@ -159,7 +159,7 @@ impl Reader {
         let text = format!("shard {group}, entry {index}: {detail}");
         // A walk that was remembered may hold what came from damaged rows.
         self.cursors.invalidate_all();
-        self.driver.push(Message::Input(Input::Quarantine { group, index, reason: detail }));
+        self.seat.push(Message::Input(Input::Quarantine { group, index, reason: detail }));
         LogError::Corrupt(text)
     }
 }

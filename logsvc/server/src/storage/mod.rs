@@ -8,6 +8,7 @@ mod open;
 mod positions;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use logsvc_api::Position;
 use logsvc_raft::{Checkpoint, GroupId, LogEntry, LogStorage, Recovered, StorageError, WriteBatch, WriteOp};
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteOptions};
 
 use keys::{Tag, checkpoint_key, entry_index, entry_key, meta_key};
-pub use open::{OpenError, StorageConfig};
+pub use open::{OpenError, StorageConfig, set_aside};
 use positions::Positions;
 
 use crate::metric_names;
@@ -25,14 +26,20 @@ pub struct RocksStorage {
     db: DB,
     positions: Mutex<Positions>,
     failed: Mutex<Option<String>>,
+    reads: AtomicU64,
 }
 
 impl RocksStorage {
     /// Opens or creates the database in `path`.
     pub fn open(path: &Path, config: &StorageConfig) -> Result<Self, OpenError> {
         let db = open::open(path, config)?;
-        let storage = Self { db, positions: Mutex::default(), failed: Mutex::new(None) };
+        let storage = Self { db, positions: Mutex::default(), failed: Mutex::new(None), reads: 0.into() };
         Ok(storage)
+    }
+
+    /// How often entries were read.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// The newest checkpoint of a shard's group that lies before `position`: where a reader starts to walk the log.
@@ -264,6 +271,7 @@ impl LogStorage for RocksStorage {
         high: u64,
         max_bytes: usize,
     ) -> Result<Vec<LogEntry>, StorageError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let from = entry_key(group, low);
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(entry_key(group, high).to_vec());

@@ -76,6 +76,17 @@ fn meta_options() -> Options {
     options
 }
 
+/// Keeps a replica's damaged database for inspection, in `db.damaged` of its folder, so that it can begin anew.
+pub fn set_aside(dir: &Path, reason: &str) -> std::io::Result<()> {
+    tracing::error!(dir = %dir.display(), reason, "this replica's database is damaged; rebuilding it from the others");
+    crate::metric_names::corrupt_block();
+    let aside = dir.join("db.damaged");
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside)?;
+    }
+    std::fs::rename(dir.join("db"), aside)
+}
+
 fn classify(path: &Path, error: &rocksdb::Error) -> OpenError {
     let text = error.to_string();
     if text.contains("lock") && text.contains("LOCK") {

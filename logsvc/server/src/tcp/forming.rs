@@ -70,7 +70,8 @@ impl Forming {
     }
 
     fn step(&self, found: Option<&Identity>, others: &[Option<Standing>]) -> Step {
-        let formed: Vec<&Standing> = others.iter().flatten().filter(|other| other.stage >= 2).collect();
+        let formed: Vec<&Standing> =
+            others.iter().flatten().filter(|other| other.stage >= Stage::Founding as u8).collect();
         let all =
             |least: u8| others.iter().all(|other| other.as_ref().is_some_and(|other| other.stage >= least));
         match found.map(|identity| identity.stage) {
@@ -93,6 +94,24 @@ impl Forming {
                 }
             }
             None => Step::Wait("this disk is empty, and not all other replicas answer: a cluster may exist"),
+        }
+    }
+
+    /// Returns once enough of the others have data to rebuild this replica from.
+    pub async fn others_have_data(&self) {
+        let mut rounds = 0;
+        loop {
+            let others = self.ask().await;
+            let formed = others.iter().flatten().filter(|other| other.stage >= Stage::Founding as u8).count();
+            if formed * 2 > others.len() + 1 {
+                return;
+            }
+            if rounds % QUIET_ROUNDS == 0 {
+                let why = "this disk's database is damaged and too few of the other replicas answer; nothing was changed";
+                tracing::warn!(az = self.az, why, "not serving yet");
+            }
+            rounds += 1;
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

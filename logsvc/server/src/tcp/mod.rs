@@ -15,12 +15,12 @@ use logsvc_raft::NodeNumber;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::StartError;
 use crate::identity::{Identity, Stage};
-use crate::replica::{Birth, Inbox, Message, Replica, ReplicaConfig, Timing, block_cache};
-use crate::storage::StorageConfig;
+use crate::replica::{Birth, Replica, ReplicaConfig, Seat, Timing, block_cache};
+use crate::storage::{StorageConfig, set_aside};
 use forming::Forming;
 use peers::TcpPeers;
 
@@ -84,7 +84,7 @@ impl ServerConfig {
 pub(crate) struct Shared {
     standing: Arc<Mutex<Standing>>,
     replica: OnceLock<Arc<Replica>>,
-    inbox: Arc<Inbox<Message>>,
+    seat: Arc<Seat>,
     zones: HashMap<NodeNumber, String>,
     number: NodeNumber,
     shards: u32,
@@ -114,7 +114,11 @@ impl ServerHandle {
 
     /// Stops listening and the replica, in good order.
     pub async fn stop(mut self) {
-        self.tasks.drain(..).for_each(|task| task.abort());
+        for task in self.tasks.drain(..) {
+            task.abort();
+            // Only then its port is free for another one.
+            let _ = task.await;
+        }
         if let Some(replica) = self.shared.replica.get().cloned() {
             let _ = tokio::task::spawn_blocking(move || replica.stop()).await;
         }
@@ -141,7 +145,7 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
     let shared = Arc::new(Shared {
         standing: Arc::new(Mutex::new(standing)),
         replica: OnceLock::new(),
-        inbox: Arc::new(Inbox::default()),
+        seat: Arc::new(Seat::default()),
         zones,
         number,
         shards: config.shards,
@@ -184,10 +188,16 @@ fn number_nodes(config: &ServerConfig) -> Result<Numbered, StartError> {
     Ok((zones, peers, number(&config.az)))
 }
 
+/// Serves every connection, until it is aborted: then they all end with it.
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut sessions = JoinSet::new();
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(session::serve(stream, Arc::clone(&shared)))),
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = sessions.join_next() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => drop(sessions.spawn(session::serve(stream, Arc::clone(&shared)))),
             Err(error) => {
                 tracing::warn!(%error, "a connection to the log couldn't be accepted");
                 tokio::time::sleep(CARE).await;
@@ -205,10 +215,21 @@ async fn run(
     let started = match forming.decide().await {
         Ok((identity, birth)) => {
             let hello = Hello { cluster: identity.cluster, ..forming.hello.clone() };
-            let transport = TcpPeers::start(&peers, &hello, shared.tls.as_ref(), &shared.inbox);
-            start(config.clone(), &shared, identity.cluster, birth, transport)
-                .await
-                .map(|replica| (identity, replica))
+            let start = async |birth| {
+                let transport = TcpPeers::start(&peers, &hello, shared.tls.as_ref(), &shared.seat);
+                start(config.clone(), &shared, identity.cluster, birth, transport).await
+            };
+            let started = match start(birth).await {
+                Err(StartError::Corrupt(reason)) if config.auto_replace => {
+                    forming.others_have_data().await;
+                    match set_aside(&config.dir, &reason) {
+                        Ok(()) => start(Birth::Joining).await,
+                        Err(error) => Err(error.into()),
+                    }
+                }
+                other => other,
+            };
+            started.map(|replica| (identity, replica))
         }
         Err(error) => Err(error),
     };
@@ -241,8 +262,8 @@ async fn start(
         spare: None,
         cache: Some(block_cache(config.cache_bytes)),
     };
-    let inbox = Arc::clone(&shared.inbox);
-    let open = move || Replica::start(settings, inbox, Box::new(transport)).map(Arc::new);
+    let seat = Arc::clone(&shared.seat);
+    let open = move || Replica::start(settings, seat, Box::new(transport)).map(Arc::new);
     let opened = tokio::task::spawn_blocking(open).await;
     opened.unwrap_or_else(|error| Err(StartError::Failed(error.to_string())))
 }

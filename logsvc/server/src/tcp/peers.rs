@@ -14,7 +14,7 @@ use logsvc_raft::{Input, NodeNumber, Outgoing};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::replica::{Inbox, Message, Transport};
+use crate::replica::{Called, Message, Seat, Transport};
 
 /// Bytes queued to one peer; above it frames are dropped.
 const MAX_QUEUED_BYTES: usize = 128 << 20;
@@ -37,7 +37,7 @@ impl TcpPeers {
         peers: &HashMap<NodeNumber, String>,
         hello: &Hello,
         tls: Option<&LinkTls>,
-        inbox: &Arc<Inbox<Message>>,
+        seat: &Arc<Seat>,
     ) -> Self {
         let start = |(node, address): (&NodeNumber, &String)| {
             let (queue, frames) = mpsc::unbounded_channel();
@@ -48,7 +48,7 @@ impl TcpPeers {
                 hello: hello.clone(),
                 tls: tls.cloned(),
                 complaint: Complaint::default(),
-                inbox: Arc::clone(inbox),
+                seat: Arc::clone(seat),
                 queued: Arc::clone(&queued),
             };
             tokio::spawn(task.run(frames));
@@ -59,8 +59,8 @@ impl TcpPeers {
 }
 
 impl Transport for TcpPeers {
-    fn send(&mut self, message: Outgoing) {
-        let Some(peer) = self.0.get(&message.to) else { return };
+    fn send(&mut self, message: Outgoing) -> Option<Called> {
+        let peer = self.0.get(&message.to)?;
         let mut bytes = Vec::with_capacity(message.len() + 16);
         encode_frame(&mut bytes, kind::RAFT, 0, |out| {
             message.parts.iter().for_each(|part| out.0.extend_from_slice(part));
@@ -71,6 +71,7 @@ impl Transport for TcpPeers {
         {
             peer.queued.fetch_sub(length, Ordering::Relaxed);
         }
+        None
     }
 }
 
@@ -80,7 +81,7 @@ struct Link {
     hello: Hello,
     tls: Option<LinkTls>,
     complaint: Complaint,
-    inbox: Arc<Inbox<Message>>,
+    seat: Arc<Seat>,
     queued: Arc<AtomicUsize>,
 }
 
@@ -105,7 +106,7 @@ impl Link {
                     }
                     writer.abort();
                     tracing::info!(peer = self.address, "the connection to a log replica broke");
-                    self.inbox.push(Message::Input(Input::Unreachable { node: self.node }));
+                    self.seat.push(Message::Input(Input::Unreachable { node: self.node }));
                 }
                 Err(error) => {
                     self.complaint

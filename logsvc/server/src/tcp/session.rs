@@ -112,7 +112,7 @@ async fn serve_peer(reader: &mut FrameReader, shared: &Shared, out: &Out) {
     while let Ok(Some(Frame { kind: what, request, body })) = reader.next().await {
         match what {
             kind::RAFT => {
-                if !shared.inbox.push(Message::Input(Input::Receive { frame: body })) {
+                if !shared.seat.push(Message::Input(Input::Receive { frame: body })) {
                     return;
                 }
             }
