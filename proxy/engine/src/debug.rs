@@ -7,6 +7,7 @@ use proxy_store::types::image;
 use crate::call::{Call, Request};
 use crate::digest::{DataDigest, value_hex};
 use crate::errors::Fail;
+use crate::glob::glob_match;
 
 /// DEBUG subcommand ...
 pub(crate) fn debug(call: &mut Call<'_>) -> Result<(), Fail> {
@@ -29,11 +30,41 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Result<(), Fail> {
             let entry = call.peek(call.key(at));
             call.out.simple(&value_hex(entry.as_ref()));
         }
+    } else if call.is(1, "QUICKLIST-PACKED-THRESHOLD") && count == 3 {
+        packed_threshold(call)?;
+    } else if call.is(1, "STRINGMATCH-LEN") && count == 4 {
+        let (length, pattern) = (proxy_resp::parse_i64(call.args.at(2)), call.args.at(3));
+        let length = length.filter(|n| (0..=1 << 20).contains(n)).ok_or(Fail::NOT_INTEGER)?;
+        call.out.integer(i64::from(glob_match(pattern, &vec![b'x'; length as usize])));
     } else if call.is(1, "OBJECT") && count == 3 {
         object(call)?;
     } else {
         return Err(unknown(call.args.at(1)));
     }
+    Ok(())
+}
+
+/// DEBUG QUICKLIST-PACKED-THRESHOLD size: lists keep elements of any size in their chunks by `list-max-listpack-size`
+/// alone, so no size makes a difference; one that Redis refuses is refused.
+fn packed_threshold(call: &mut Call<'_>) -> Result<(), Fail> {
+    const WRONG: Fail = Fail::text("ERR argument must be a memory value bigger than 1 and smaller than 4gb");
+    let text = call.args.at(2);
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let number = proxy_resp::parse_i64(&text[..digits]).ok_or(WRONG)?;
+    let factor: i64 = match text[digits..].to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return Err(WRONG),
+    };
+    if !number.checked_mul(factor).is_some_and(|bytes| (0..=4 << 30).contains(&bytes)) {
+        return Err(WRONG);
+    }
+    call.out.ok();
     Ok(())
 }
 
@@ -68,6 +99,20 @@ fn object(call: &mut Call<'_>) -> Result<(), Fail> {
 fn help(call: &mut Call<'_>) {
     const LINES: &[&str] = &[
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "CHANGE-REPL-ID",
+        "    Give the history of the data another name.",
+        "ERROR <text>",
+        "    Answer an error.",
+        "LOADAOF",
+        "    Drop all memory and restore it from snapshots and log.",
+        "LOG <text>",
+        "    Write a line to the server's log.",
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "    Accepted; chunks of lists know no such size.",
+        "RELOAD [NOSAVE]",
+        "    Take a snapshot, then do what LOADAOF does.",
+        "STRINGMATCH-LEN <length> <pattern>",
+        "    Match a text of so many letters x against a pattern.",
         "DIGEST",
         "    Print the digest of the data set, the same as redis-server's for the same data.",
         "DIGEST-VALUE <key> [<key> ...]",

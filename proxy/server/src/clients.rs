@@ -160,6 +160,12 @@ impl ClientInfo {
         let figure = |place: &AtomicU64| place.load(Relaxed);
         let output = &self.output;
         let command = command_name(self.last_command.load(Relaxed));
+        let name = String::from_utf8_lossy(&self.name.lock()).into_owned();
+        let memory = self.memory();
+        // Redis sends from a buffer of this size, and from a list behind it.
+        const BUFFER: u64 = 16 * 1024;
+        let in_buffer = figure(&output.ready).min(BUFFER);
+        let beyond = figure(&output.ready) - in_buffer;
         let mut line = String::with_capacity(400);
         let _ = write!(
             line,
@@ -170,7 +176,7 @@ impl ClientInfo {
             self.addr,
             self.laddr,
             self.fd,
-            String::from_utf8_lossy(&self.name.lock()),
+            name,
             now_ms.saturating_sub(self.created_ms) / 1000,
             now_ms.saturating_sub(self.last_ms.load(Relaxed)).max(0) / 1000,
             self.db.load(Relaxed),
@@ -181,10 +187,10 @@ impl ClientInfo {
             figure(&self.multi_bytes),
             figure(&output.capacity),
             figure(&output.peak),
-            figure(&output.ready),
-            figure(&output.pieces),
-            figure(&output.held),
-            self.memory(),
+            in_buffer,
+            figure(&output.pieces) + u64::from(beyond > 0),
+            figure(&output.held) + beyond,
+            memory,
             if figure(&output.ready) > 0 { "rw" } else { "r" },
             if self.resp3.load(Relaxed) { 3 } else { 2 },
         );

@@ -112,6 +112,16 @@ fn set_still(worker: &Worker, still: bool) {
     }
 }
 
+/// Counts a command whose reply waits for the log.
+#[inline]
+fn count_gated(worker: &Worker, row: &Row) {
+    if row.flags.has(Flags::WRITE) {
+        worker.stats.gated_writes.add(1);
+    } else {
+        worker.stats.gated_reads.add(1);
+    }
+}
+
 /// Counts a command that has run, and how long it took.
 #[inline]
 fn ran(
@@ -124,14 +134,15 @@ fn ran(
 ) {
     worker.stats.commands.add(1);
     let ns = worker.stopwatch.lap(begun);
+    // A command for another worker is timed there.
+    let elsewhere = worker.forwarding.take();
     if let Some(stat) = worker.stats.command(row) {
         stat.calls.add(1);
-        // A command for another worker is timed there.
-        if !worker.forwarding.take() {
+        if !elsewhere {
             stat.took(ns, worker.tracked.get());
         }
     }
-    if ns >= worker.slow_ns.get() {
+    if ns >= worker.slow_ns.get() && !elsewhere {
         worker.took_long(row, args, ns, &conn.info);
     }
     if guards.has(Guards::MONITOR) {
@@ -163,7 +174,7 @@ fn timed(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, client: u64) {
 
 /// Counts an error. True when it says that the command was refused before it ran.
 #[cold]
-fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
+pub(crate) fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
     const CODES: [&[u8]; 9] = [
         b"-LOADING ",
         b"-OOM ",
@@ -186,9 +197,10 @@ fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
 /// A command with a wrong number of arguments counts as refused.
 #[cold]
 fn refused_form(worker: &Worker, args: Args<'_>) {
-    let row = proxy_commands::lookup(args.at(0));
-    let row =
-        row.and_then(|row| if args.len() > 1 { row.subcommand(args.at(1)).or(Some(row)) } else { Some(row) });
+    let row = proxy_commands::lookup(args.at(0)).and_then(|row| {
+        let container = args.len() > 1 && !row.subcommands.is_empty();
+        if container { row.subcommand(args.at(1)) } else { Some(row) }
+    });
     if let Some(stat) = row.and_then(|row| worker.stats.command(row)) {
         stat.rejected.add(1);
     }
@@ -334,6 +346,7 @@ pub(crate) fn on_shard(
     let start = batch.reply.len();
     let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
     if ran.gate != 0 {
+        count_gated(worker, row);
         batch.gate(start, id, ran.gate);
     }
     if shard.is_pending() {
@@ -414,6 +427,9 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             timed(worker, row, args.as_args(), unit.client);
             if !ran.succeeded {
                 is_refusal(worker, row, reply.as_slice());
+            }
+            if ran.gate != 0 {
+                count_gated(worker, row);
             }
             ran.gate
         }

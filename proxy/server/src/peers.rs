@@ -97,6 +97,8 @@ pub(crate) enum Message {
     Push,
     /// Look at what concerns all clients of the node: a pause, monitors. Answered with OK if anybody waits for it.
     Look { from: usize, to: Option<Address> },
+    /// DEBUG RELOAD: every shard here restores itself anew.
+    Reload,
     /// CLIENT KILL: look at the flag of this connection.
     Kill { token: usize, client: u64 },
     /// Close everything.

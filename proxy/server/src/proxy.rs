@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use logsvc_api::{Epoch, Position, ShardId};
+use logsvc_client::{ReplicaDescription, ReplicaState};
 use parking_lot::Mutex;
 use proxy_shard::{Role, ShardStatus};
 use rand::Rng;
@@ -115,14 +116,16 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         pubsub: Arc::new(Registry::new(workers)),
         clients: Clients::default(),
         started: Instant::now(),
-        run_id: (0..40)
-            .map(|_| char::from_digit(rand::rng().random_range(0..16), 16).unwrap_or('0'))
-            .collect(),
+        run_id: random_id(),
         slowlog: SlowLog::default(),
         latency: Latency::default(),
         monitors: Monitors::default(),
         pauses: Pauses::default(),
         stopping: false.into(),
+        repl_id: Mutex::new(random_id()),
+        zones: Mutex::default(),
+        saves: 0.into(),
+        last_save_s: (-1).into(),
         saving: false.into(),
         shutting: false.into(),
         config,
@@ -143,6 +146,28 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         threads.push(thread.spawn(move || run_handshakes(shared, listener, port))?);
     }
     Ok(ProxyHandle { shared, threads: Mutex::new(threads) })
+}
+
+/// Forty random hexadecimal digits.
+pub(crate) fn random_id() -> String {
+    (0..40).map(|_| char::from_digit(rand::rng().random_range(0..16), 16).unwrap_or('0')).collect()
+}
+
+/// Looks now and then how the log's replicas are, for INFO.
+async fn watch_zones(shared: Arc<Shared>) {
+    const EVERY: Duration = Duration::from_secs(2);
+    loop {
+        let mut zones = Vec::new();
+        for shard in 0..shared.shards {
+            let about = shared.config.log.describe(shard).await.unwrap_or_default();
+            let well = |replica: &&ReplicaDescription| {
+                matches!(replica.state, ReplicaState::Leader | ReplicaState::Follower)
+            };
+            zones.push((about.replicas.len() as u32, about.replicas.iter().filter(well).count() as u32));
+        }
+        *shared.zones.lock() = zones;
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 fn listen(bind: &str, port: u16) -> io::Result<StdListener> {
@@ -193,6 +218,7 @@ fn run_worker(
         }
         if index == 0 {
             tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
+            tokio::task::spawn_local(watch_zones(Arc::clone(&shared)));
         }
         let config = shared.config.shard.clone();
         worker::run(Rc::new(Worker::new(index, shared, &config)), inbox).await;

@@ -2,10 +2,11 @@
 //! shard to worker.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::time::Instant;
 
 use logsvc_api::ShardId;
+use parking_lot::Mutex;
 use proxy_shard::{Role, ShardStatus};
 use proxy_store::SLOTS;
 use tokio::sync::Notify;
@@ -51,6 +52,13 @@ pub(crate) struct Shared {
     pub(crate) monitors: Monitors,
     pub(crate) pauses: Pauses,
     pub(crate) stopping: AtomicBool,
+    /// The name of this history of the data, as INFO shows it.
+    pub(crate) repl_id: Mutex<String>,
+    /// By shard: replicas of its log, and how many of them are well.
+    pub(crate) zones: Mutex<Vec<(u32, u32)>>,
+    /// Snapshots that were asked for and published, and the seconds that the last one took, -1 before.
+    pub(crate) saves: AtomicU64,
+    pub(crate) last_save_s: AtomicI64,
     pub(crate) saving: AtomicBool,
     /// SHUTDOWN waits for its snapshot.
     pub(crate) shutting: AtomicBool,

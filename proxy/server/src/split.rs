@@ -32,7 +32,20 @@ pub(crate) fn keys(
     if let dispatch::Place::Shard(shard, slot) = dispatch::place(worker, row, args) {
         return dispatch::on_shard(worker, conn, session, (row, args), (shard, slot), batch);
     }
-    let (first, step) = (row.first_key.max(1) as usize, row.step.max(1) as usize);
+    let keys = (row.first_key.max(1) as usize, row.step.max(1) as usize);
+    keys_from(worker, conn, session, (row, args), keys, merge, batch)
+}
+
+/// As [`keys`], of keys from `first` on, `step` apart.
+pub(crate) fn keys_from(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    (row, args): (&'static Row, Args<'_>),
+    (first, step): (usize, usize),
+    merge: Merge,
+    batch: &mut Batch,
+) -> Flow {
     if !(args.len() - first.min(args.len())).is_multiple_of(step) {
         // The command itself says what is wrong.
         return dispatch::on_shard(worker, conn, session, (row, args), (any(worker), None), batch);
@@ -165,7 +178,7 @@ fn spread(
 }
 
 /// A shard that lives here, if any does.
-fn any(worker: &Worker) -> ShardId {
+pub(crate) fn any(worker: &Worker) -> ShardId {
     worker.locals().next().map_or(0, |(id, _)| id)
 }
 

@@ -66,9 +66,17 @@ pub(crate) struct WorkerStats {
     pub(crate) writes: Counter,
     pub(crate) errors: Counter,
     pub(crate) gated: Counter,
+    /// Reading and writing commands whose reply had to wait for the log.
+    pub(crate) gated_reads: Counter,
+    pub(crate) gated_writes: Counter,
     pub(crate) forwarded: Counter,
     /// Commands per second at the last look of the worker's timer.
     pub(crate) ops_per_s: AtomicI64,
+    /// Bytes per second, likewise.
+    pub(crate) in_per_s: AtomicI64,
+    pub(crate) out_per_s: AtomicI64,
+    /// Nanoseconds spent on expired keys by the timer.
+    pub(crate) expire_ns: Counter,
     per_command: Vec<CommandStat>,
     /// Error codes and how often each was answered.
     error_codes: Mutex<Vec<(String, u64)>>,
@@ -86,8 +94,13 @@ impl WorkerStats {
             writes: Counter::default(),
             errors: Counter::default(),
             gated: Counter::default(),
+            gated_reads: Counter::default(),
+            gated_writes: Counter::default(),
             forwarded: Counter::default(),
             ops_per_s: AtomicI64::new(0),
+            in_per_s: AtomicI64::new(0),
+            out_per_s: AtomicI64::new(0),
+            expire_ns: Counter::default(),
             per_command: (0..COMMANDS).map(|_| CommandStat::default()).collect(),
             error_codes: Mutex::new(Vec::new()),
         }
@@ -133,6 +146,9 @@ impl WorkerStats {
             &self.writes,
             &self.errors,
             &self.gated,
+            &self.gated_reads,
+            &self.gated_writes,
+            &self.expire_ns,
             &self.forwarded,
         ] {
             counter.reset();

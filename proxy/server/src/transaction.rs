@@ -147,6 +147,9 @@ enum Target {
 
 /// The shard that a queued command needs.
 fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
+    if row.id == Id::Debug && args.len() == 3 && args.at(1).eq_ignore_ascii_case(b"object") {
+        return Target::Shard(worker.shared.shard_of(slot_of(args.at(2))));
+    }
     if row.routing == Routing::Session || matches!(proxy_engine::handler(row.id), Run::Session) {
         return Target::None;
     }
@@ -339,7 +342,11 @@ fn here(
             step_without_shard(worker, conn, session, row, args, batch);
             shard = local.shard.borrow_mut();
         } else {
-            let (rests_on, _) = shard.step(row, args, session.db, None, &mut batch.reply);
+            let at = batch.reply.len();
+            let (rests_on, succeeded) = shard.step(row, args, session.db, None, &mut batch.reply);
+            if !succeeded {
+                dispatch::is_refusal(worker, row, batch.reply.as_slice().get(at..).unwrap_or_default());
+            }
             gate = gate.max(rests_on);
         }
         dispatch::ran_in_unit(worker, row, args, conn.info.id);

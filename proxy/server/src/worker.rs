@@ -256,17 +256,26 @@ impl Worker {
             shard.set_clock(now, now_ms);
             // A bounded number of rounds, so that a flood of expiries leaves room for clients.
             let mut rounds = 0;
-            while shard.expire_due() && rounds < 16 {
+            self.stopwatch.start();
+            let most = 16 * self.shared.params.expire_effort.load(Relaxed);
+            while shard.expire_due() && rounds < most {
                 rounds += 1;
             }
+            let spent = self.stopwatch.lap(self.stopwatch.last());
+            self.stats.expire_ns.add(spent);
+            self.note_latency(event::EXPIRE, spent / 1_000_000);
             rounds = 0;
             while shard.make_room_if_admitted() == Room::More && rounds < 16 {
                 rounds += 1;
             }
+            let spent = self.stopwatch.lap(self.stopwatch.last());
+            self.note_latency(event::EVICTION, spent / 1_000_000);
+            self.note_latency(event::LOG, shard.status().take_slowest_append_ms());
             shard.free_some(FREE_BUDGET);
             shard.publish();
             let parked = local.parked.borrow().len() + local.parked_units.borrow().len();
             shard.status().parked.store(parked as u64, Relaxed);
+            shard.status().held.store(local.waiting.borrow().len() as u64, Relaxed);
             if shard.is_pending() {
                 self.kick();
             }
@@ -385,15 +394,21 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
     tokio::task::spawn_local(async move {
         let mut interval = tokio::time::interval(TICK);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let (mut ticks, mut commands) = (0, 0);
+        let (mut ticks, mut before) = (0, [0; 3]);
         loop {
             interval.tick().await;
             ticks += 1;
             ticker.tick(ticks);
             if ticks % 20 == 0 {
-                let now = ticker.stats.commands.get();
-                ticker.stats.ops_per_s.store(now.wrapping_sub(commands) as i64, Relaxed);
-                commands = now;
+                let stats = &ticker.stats;
+                let now = [stats.commands.get(), stats.bytes_in.get(), stats.bytes_out.get()];
+                for (place, (now, before)) in [&stats.ops_per_s, &stats.in_per_s, &stats.out_per_s]
+                    .into_iter()
+                    .zip(now.iter().zip(before))
+                {
+                    place.store(now.wrapping_sub(before) as i64, Relaxed);
+                }
+                before = now;
             }
         }
     });
@@ -407,6 +422,7 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
                     conn.kill();
                 }
             }
+            Message::Reload => reload(&worker).await,
             Message::Look { from, to } => {
                 worker.look();
                 if let Some(to) = to {
@@ -419,10 +435,29 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
     stop(&worker).await;
 }
 
+/// Has every shard here drop its memory and restore it, once what it has written is durable.
+async fn reload(worker: &Rc<Worker>) {
+    settle(worker).await;
+    for (id, local) in worker.locals() {
+        local.shard.borrow_mut().demote("DEBUG RELOAD");
+        committer::fail_waiting(worker, id);
+    }
+}
+
 /// Lets what is on its way to the log arrive, for a while, then closes all connections.
 async fn stop(worker: &Rc<Worker>) {
-    const PATIENCE: Duration = Duration::from_secs(5);
     worker.stopping.set(true);
+    settle(worker).await;
+    let conns: Vec<Rc<Conn>> = worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+    for conn in conns {
+        conn.kill();
+    }
+    tokio::task::yield_now().await;
+}
+
+/// Waits until what was written is durable and answered, for a while.
+async fn settle(worker: &Rc<Worker>) {
+    const PATIENCE: Duration = Duration::from_secs(5);
     worker.kick();
     let until = Instant::now() + PATIENCE;
     let busy = |worker: &Worker| {
@@ -435,11 +470,6 @@ async fn stop(worker: &Rc<Worker>) {
         tokio::time::sleep(Duration::from_millis(5)).await;
         worker.kick();
     }
-    let conns: Vec<Rc<Conn>> = worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
-    for conn in conns {
-        conn.kill();
-    }
-    tokio::task::yield_now().await;
 }
 
 pub(crate) fn unix_ms() -> i64 {

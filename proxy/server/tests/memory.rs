@@ -25,7 +25,7 @@ fn settings_and_their_errors() {
     let server = server(1, 1, |_| {});
     let mut client = server.client();
     assert_eq!(
-        client.ask("CONFIG GET maxmemory*"),
+        client.ask("CONFIG GET maxmemory maxmemory-[ps]*"),
         "[$maxmemory $0 $maxmemory-policy $noeviction $maxmemory-samples $5]"
     );
     assert_eq!(client.ask("CONFIG GET lfu-*"), "[$lfu-log-factor $10 $lfu-decay-time $1]");

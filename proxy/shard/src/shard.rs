@@ -69,8 +69,8 @@ struct Term {
     appender: Box<dyn Appender>,
     /// End of the lease, less the margin.
     lease_until: Instant,
-    /// Last position of each block on its way.
-    in_flight: VecDeque<Position>,
+    /// Last position of each block on its way, and when it was handed to the log.
+    in_flight: VecDeque<(Position, Instant)>,
 }
 
 /// One shard.
@@ -423,7 +423,7 @@ impl Shard {
     /// they are durable. So a lone write leaves at once, and under load there are few, large blocks.
     pub fn flush(&mut self) {
         let Some(term) = &self.term else { return };
-        let sealed = term.in_flight.back().copied().unwrap_or(self.durable);
+        let sealed = term.in_flight.back().map_or(self.durable, |(last, _)| *last);
         let (open, on_way) = (self.builder.tail() - sealed, sealed - self.durable);
         let enough = open >= on_way || self.builder.len_bytes() > WORTH_BYTES;
         if enough && term.in_flight.len() < self.config.in_flight_blocks {
@@ -437,7 +437,7 @@ impl Shard {
             return;
         }
         let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, ENGINE_VERSION);
-        term.in_flight.push_back(self.builder.tail());
+        term.in_flight.push_back((self.builder.tail(), Instant::now()));
         self.status.blocks.fetch_add(1, Relaxed);
         self.status.block_bytes.fetch_add(block.len() as u64, Relaxed);
         term.appender.append(block);
@@ -454,8 +454,13 @@ impl Shard {
         if durable > self.durable {
             self.durable = durable;
             self.ks.set_durable(durable);
-            while term.in_flight.front().is_some_and(|last| *last <= durable) {
+            let mut oldest = None;
+            while let Some((_, sent)) = term.in_flight.front().copied().filter(|(last, _)| *last <= durable) {
+                oldest.get_or_insert(sent);
                 term.in_flight.pop_front();
+            }
+            if let Some(sent) = oldest {
+                self.status.appended_within(sent.elapsed().as_millis() as u64);
             }
             self.status.durable.store(durable, Relaxed);
         }
@@ -687,6 +692,9 @@ impl Shard {
             let left = term.lease_until.saturating_duration_since(Instant::now());
             (term.in_flight.len() as u64, left.as_millis() as i64)
         });
+        let oldest = self.term.as_ref().and_then(|term| term.in_flight.front());
+        let lag_ms = oldest.map_or(0, |(_, sent)| sent.elapsed().as_millis() as i64);
+        status.lag_ms.store(lag_ms, Relaxed);
         status.in_flight_blocks.store(blocks, Relaxed);
         status.lease_left_ms.store(left, Relaxed);
     }

@@ -80,6 +80,11 @@ pub struct ShardStatus {
     pub table_bytes: [AtomicU64; DATABASES as usize],
     /// Times that this node stopped being the primary.
     pub demotions: AtomicU64,
+    /// Replies that wait for the log.
+    pub held: AtomicU64,
+    /// Milliseconds since the oldest block on its way was handed to the log, 0 when none is.
+    pub lag_ms: AtomicI64,
+    slowest_append_ms: AtomicU64,
     /// Blocks handed to the log.
     pub blocks: AtomicU64,
     /// Bytes of them.
@@ -120,6 +125,15 @@ impl ShardStatus {
 
     pub(crate) fn set_note(&self, note: impl Into<String>) {
         *self.note.lock() = note.into();
+    }
+
+    pub(crate) fn appended_within(&self, ms: u64) {
+        self.slowest_append_ms.fetch_max(ms, Relaxed);
+    }
+
+    /// The longest that a block has taken to become durable since this was asked last, in milliseconds.
+    pub fn take_slowest_append_ms(&self) -> u64 {
+        self.slowest_append_ms.swap(0, Relaxed)
     }
 
     /// Records written but not yet durable.

@@ -180,6 +180,5 @@ pub(super) const ROWS: &[Row] = &[
     row(Id::Debug, "debug", -2, Group::Server, "1.0.0")
         .docs("Container of commands for debugging", "Depends on the subcommand")
         .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])
-        .route(Routing::AnyShard)
         .system(),
 ];

@@ -103,9 +103,9 @@ const NO_DEFRAG: &str = "there is no active defragmentation; see MEMORY PURGE an
 const NO_AOF: &str = "the log takes the place of the AOF: an answered write is on disk in a quorum of zones";
 const NO_REPLICAS: &str = "nodes follow the log service and do not replicate from each other";
 const NO_CLUSTER: &str = "this port speaks as one standalone server";
-const NO_CHILD: &str = "no child process is forked: snapshots are made from the log";
 const SNAPSHOTS: &str = "snapshots are scheduled by the settings under [snapshots]";
 const ONE_PROCESS: &str = "the process is run and watched from outside";
+const SHUTDOWN: [&str; 5] = ["default", "save", "nosave", "now", "force"];
 const POLICIES: [&str; 8] = {
     let mut names = [""; 8];
     let mut at = 0;
@@ -248,6 +248,7 @@ pub(crate) static PARAMS: &[Param] = &[
         .alias("list-max-ziplist-size"),
     limit!(bytes, "stream-node-max-bytes", stream_node_max_bytes, (0, MAX)),
     limit!(number, "stream-node-max-entries", stream_node_max_entries, (0, MAX)),
+    held_bytes("hll-sparse-max-bytes", "3000", "the border of sparse HyperLogLogs is fixed"),
     held_number("list-compress-depth", "0", "chunks of lists are not compressed"),
     // Durability and snapshots.
     held("appendonly", Form::Bool, "yes", NO_AOF),
@@ -302,8 +303,63 @@ pub(crate) static PARAMS: &[Param] = &[
     held("repl-diskless-load", Form::Choice(&["disabled", "on-empty-db", "swapdb"]), "disabled", NO_REPLICAS),
     held("repl-disable-tcp-nodelay", Form::Bool, "no", NO_REPLICAS),
     held_number("cluster-node-timeout", "0", NO_CLUSTER),
+    held("bind-source-addr", Form::Text, "", NO_REPLICAS),
+    fixed("cluster-config-file", |_| String::new()),
+    fixed("cluster-port", |_| "0".into()),
+    held("cluster-announce-ip", Form::Text, "", NO_CLUSTER),
+    held("cluster-announce-hostname", Form::Text, "", NO_CLUSTER),
+    held_number("cluster-announce-port", "0", NO_CLUSTER),
+    held_number("cluster-announce-bus-port", "0", NO_CLUSTER),
+    held_number("cluster-announce-tls-port", "0", NO_CLUSTER),
+    held(
+        "cluster-preferred-endpoint-type",
+        Form::Choice(&["ip", "hostname", "unknown-endpoint"]),
+        "ip",
+        NO_CLUSTER,
+    ),
+    held("cluster-allow-pubsubshard-when-down", Form::Bool, "yes", NO_CLUSTER),
+    held("cluster-allow-reads-when-down", Form::Bool, "no", NO_CLUSTER),
+    held("cluster-allow-replica-migration", Form::Bool, "no", NO_CLUSTER),
+    held_bytes("cluster-link-sendbuf-limit", "0", NO_CLUSTER),
+    held_number("cluster-migration-barrier", "1", NO_CLUSTER),
+    held("cluster-replica-no-failover", Form::Bool, "no", NO_CLUSTER).alias("cluster-slave-no-failover"),
+    held_number("cluster-replica-validity-factor", "10", NO_CLUSTER).alias("cluster-slave-validity-factor"),
+    held(
+        "propagation-error-behavior",
+        Form::Choice(&["ignore", "panic", "panic-on-replicas"]),
+        "ignore",
+        NO_REPLICAS,
+    ),
+    held("replica-ignore-disk-write-errors", Form::Bool, "no", NO_REPLICAS),
+    held("replica-ignore-maxmemory", Form::Bool, "yes", "only a primary evicts; others follow its log")
+        .alias("slave-ignore-maxmemory"),
     held("cluster-require-full-coverage", Form::Bool, "no", NO_CLUSTER),
     // The process.
+    param!(number, "active-expire-effort", expire_effort, (1, 10)),
+    fixed("dir", |_| std::env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default()),
+    fixed("enable-module-command", |_| "no".into()),
+    fixed("enable-protected-configs", |_| "no".into()),
+    fixed("aof_rewrite_cpulist", |_| String::new()),
+    fixed("bio_cpulist", |_| String::new()),
+    fixed("server_cpulist", |_| String::new()),
+    fixed("socket-mark-id", |_| "0".into()),
+    fixed("syslog-facility", |_| String::new()),
+    fixed("syslog-ident", |_| String::new()),
+    fixed("unixsocket", |_| String::new()),
+    fixed("unixsocketperm", |_| "0".into()),
+    held("crash-memcheck-enabled", Form::Bool, "no", ONE_PROCESS),
+    held("ignore-warnings", Form::Text, "", ONE_PROCESS),
+    held(
+        "loglevel",
+        Form::Choice(&["debug", "verbose", "notice", "warning"]),
+        "notice",
+        "see logging.filter",
+    ),
+    held("oom-score-adj-values", Form::Text, "0 0 0", ONE_PROCESS),
+    held("proc-title-template", Form::Text, "", ONE_PROCESS),
+    held("shutdown-on-sigint", Form::Choice(&SHUTDOWN), "default", SNAPSHOTS),
+    held("shutdown-on-sigterm", Form::Choice(&SHUTDOWN), "default", SNAPSHOTS),
+    held_number("shutdown-timeout", "0", NO_REPLICAS),
     held_number("hz", "20", "timers run 20 times a second"),
     held("dynamic-hz", Form::Bool, "no", "timers run 20 times a second"),
     fixed("daemonize", |_| "no".into()),
@@ -354,5 +410,5 @@ pub(crate) static PARAMS: &[Param] = &[
             },
         },
     ),
-    held("enable-debug-command", Form::Choice(&["no", "yes", "local"]), "yes", NO_CHILD),
+    fixed("enable-debug-command", |_| "yes".into()),
 ];

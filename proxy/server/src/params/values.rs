@@ -17,6 +17,8 @@ pub(crate) struct Params {
     pub(crate) query_max_bytes: AtomicU64,
     pub(crate) idle_timeout_s: AtomicU64,
     pub(crate) keepalive_s: AtomicU64,
+    /// How much the timer does about expired keys at once, 1 to 10.
+    pub(crate) expire_effort: AtomicU64,
     /// Negative: no slow log.
     pub(crate) slowlog_slower_than_us: AtomicI64,
     pub(crate) slowlog_max_len: AtomicU64,
@@ -44,6 +46,7 @@ impl Params {
             query_max_bytes: AtomicU64::new(config.query_max_bytes),
             idle_timeout_s: AtomicU64::new(config.idle_timeout_s),
             keepalive_s: AtomicU64::new(config.keepalive_s),
+            expire_effort: AtomicU64::new(1),
             slowlog_slower_than_us: AtomicI64::new(10_000),
             slowlog_max_len: AtomicU64::new(128),
             latency_threshold_ms: AtomicU64::new(0),

@@ -68,12 +68,24 @@ pub(super) fn place(worker: &Worker, conn: &Rc<Conn>, batch: &mut Batch) -> Addr
     Address { token: conn.token(), client: conn.info.id, ticket, part: 0 }
 }
 
+/// Takes a snapshot, and counts it.
+pub(super) async fn snapshot(worker: &Worker) -> Result<(), String> {
+    let shared = &worker.shared;
+    let begun = std::time::Instant::now();
+    let taken = shared.config.hooks.snapshot().await;
+    if taken.is_ok() {
+        shared.saves.fetch_add(1, Relaxed);
+        shared.last_save_s.store(begun.elapsed().as_secs() as i64, Relaxed);
+    }
+    taken
+}
+
 /// Answers when the snapshot is published; other clients are served meanwhile.
 fn save(worker: &Rc<Worker>, conn: &Rc<Conn>, batch: &mut Batch) {
     let to = place(worker, conn, batch);
     let (worker, conn) = (Rc::clone(worker), Rc::clone(conn));
     tokio::task::spawn_local(async move {
-        let answer = match worker.shared.config.hooks.snapshot().await {
+        let answer = match snapshot(&worker).await {
             Ok(()) => b"+OK\r\n".to_vec(),
             Err(error) => format!("-{}\r\n", error.replace(['\r', '\n'], " ")).into_bytes(),
         };
@@ -94,7 +106,7 @@ fn background_save(worker: &Rc<Worker>, args: Args<'_>, batch: &mut Batch) {
     }
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
-        if let Err(error) = worker.shared.config.hooks.snapshot().await {
+        if let Err(error) = snapshot(&worker).await {
             tracing::warn!("BGSAVE: {error}");
         }
         worker.shared.saving.store(false, Relaxed);
@@ -142,7 +154,7 @@ fn shutdown(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, batch: &mut Ba
     let (worker, conn) = (Rc::clone(worker), Rc::clone(conn));
     tokio::task::spawn_local(async move {
         let hooks = &worker.shared.config.hooks;
-        let saved = hooks.snapshot().await;
+        let saved = snapshot(&worker).await;
         if let Err(error) = &saved {
             tracing::warn!("SHUTDOWN SAVE: {error}");
         }

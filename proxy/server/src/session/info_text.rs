@@ -1,23 +1,24 @@
 //! The text of INFO's sections, with Redis's field names where the thing exists here, and true values only.
 
 use std::fmt::{Display, Write};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use proxy_shard::{Role, ShardStatus};
 
 use super::connection::REDIS_VERSION;
-use super::latency;
+use super::info_counts;
 use super::memory::Figures;
+use super::replication;
+use crate::config::AllocatorFigures;
 use crate::shared::Shared;
-use crate::stats::Counter;
-use crate::stats::WorkerStats;
+use crate::stats::{Counter, WorkerStats};
 use crate::worker::unix_ms;
 
 /// One text under construction.
-struct Lines<'a>(&'a mut String);
+pub(super) struct Lines<'a>(&'a mut String);
 
 impl Lines<'_> {
-    fn put(&mut self, name: &str, value: impl Display) {
+    pub(super) fn put(&mut self, name: &str, value: impl Display) {
         let _ = write!(self.0, "{name}:{value}\r\n");
     }
 }
@@ -38,14 +39,14 @@ pub(super) fn section(shared: &Shared, name: &str, text: &mut String) {
         "clients" => clients(shared, &mut lines),
         "memory" => memory(shared, &mut lines),
         "persistence" => persistence(shared, &mut lines),
-        "stats" => stats(shared, &mut lines),
+        "stats" => info_counts::stats(shared, &mut lines),
         "replication" => replication(shared, &mut lines),
         "cpu" => cpu(&mut lines),
-        "commandstats" => commandstats(shared, &mut lines),
-        "errorstats" => errorstats(shared, &mut lines),
-        "latencystats" => latencystats(shared, &mut lines),
+        "commandstats" => info_counts::commandstats(shared, &mut lines),
+        "errorstats" => info_counts::errorstats(shared, &mut lines),
+        "latencystats" => info_counts::latencystats(shared, &mut lines),
         "cluster" => lines.put("cluster_enabled", 0),
-        "keyspace" => keyspace(shared, &mut lines),
+        "keyspace" => info_counts::keyspace(shared, &mut lines),
         "durability" => durability(shared, &mut lines),
         // Modules: there are none.
         _ => {}
@@ -63,20 +64,29 @@ fn server(shared: &Shared, out: &mut Lines<'_>) {
     out.put("redis_mode", "standalone");
     out.put("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     out.put("arch_bits", usize::BITS);
+    out.put("monotonic_clock", "clock_gettime and the processor's counter");
     out.put("multiplexing_api", "epoll");
+    out.put("atomicvar_api", "rust-core");
+    out.put("gcc_version", "0.0.0");
     out.put("process_id", std::process::id());
+    out.put("process_supervised", "no");
     out.put("run_id", &shared.run_id);
     out.put("tcp_port", if shared.port == 0 { shared.tls_port } else { shared.port });
-    out.put("server_time_usec", unix_ms() * 1000);
+    out.put("server_time_usec", since_1970().as_micros());
     out.put("uptime_in_seconds", uptime);
     out.put("uptime_in_days", uptime / 86400);
     out.put("hz", 20);
     out.put("configured_hz", 20);
+    out.put("lru_clock", since_1970().as_secs() & ((1 << 24) - 1));
     out.put("executable", executable);
     out.put("config_file", "");
     out.put("io_threads_active", u8::from(shared.workers > 1));
     out.put("workers", shared.workers);
     out.put("shards", shared.shards);
+}
+
+fn since_1970() -> std::time::Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn clients(shared: &Shared, out: &mut Lines<'_>) {
@@ -92,7 +102,8 @@ fn clients(shared: &Shared, out: &mut Lines<'_>) {
         |place: fn(&crate::clients::ClientInfo) -> u64| list.iter().map(|c| place(c)).max().unwrap_or(0);
     out.put("client_recent_max_input_buffer", largest(|client| client.query_bytes.load(Relaxed)));
     out.put("client_recent_max_output_buffer", largest(|client| client.output.bytes()));
-    out.put("blocked_clients", waiting);
+    let postponed = list.iter().filter(|client| client.postponed.load(Relaxed)).count() as u64;
+    out.put("blocked_clients", waiting + postponed);
     out.put("tracking_clients", 0);
     out.put("clients_in_timeout_table", 0);
 }
@@ -125,29 +136,63 @@ fn memory(shared: &Shared, out: &mut Lines<'_>) {
         out.put(name, bytes);
         out.put(&format!("{name}_human"), human(bytes));
     }
+    let percent =
+        |part: u64, whole: u64| format!("{:.2}%", (100.0 * part as f64 / whole.max(1) as f64).min(100.0));
+    let ratio = |outer: u64, inner: u64| format!("{:.2}", outer as f64 / inner.max(1) as f64);
+    let less = |outer: u64, inner: u64| outer as i64 - inner as i64;
+    out.put("used_memory_peak_perc", percent(figures.used(), figures.peak));
     out.put("used_memory_overhead", figures.overhead());
+    out.put("used_memory_startup", 0);
     out.put("used_memory_dataset", figures.dataset());
-    let dataset_percent = 100.0 * figures.dataset() as f64 / figures.used().max(1) as f64;
-    out.put("used_memory_dataset_perc", format_args!("{:.2}%", dataset_percent.min(100.0)));
+    out.put("used_memory_dataset_perc", percent(figures.dataset(), figures.used()));
+    let AllocatorFigures { allocated, active, resident, .. } = figures.allocator.unwrap_or_default();
+    out.put("allocator_allocated", allocated);
+    out.put("allocator_active", active);
+    out.put("allocator_resident", resident);
+    for (name, bytes) in [("used_memory_lua", 0), ("used_memory_vm_total", 0), ("used_memory_scripts", 0)] {
+        out.put(name, bytes);
+        out.put(&format!("{name}_human"), human(bytes));
+    }
+    for name in [
+        "used_memory_vm_eval",
+        "used_memory_scripts_eval",
+        "number_of_cached_scripts",
+        "number_of_functions",
+        "number_of_libraries",
+        "used_memory_vm_functions",
+        "used_memory_functions",
+    ] {
+        out.put(name, 0);
+    }
     out.put("maxmemory_policy", memory.policy.name());
-    out.put(
-        "mem_fragmentation_ratio",
-        format_args!("{:.2}", figures.rss as f64 / figures.used().max(1) as f64),
-    );
-    out.put("mem_fragmentation_bytes", figures.rss.saturating_sub(figures.used()));
-    if let Some(allocator) = figures.allocator {
-        out.put("allocator_allocated", allocator.allocated);
-        out.put("allocator_active", allocator.active);
-        out.put("allocator_resident", allocator.resident);
+    out.put("allocator_frag_ratio", ratio(active, allocated));
+    out.put("allocator_frag_bytes", less(active, allocated));
+    out.put("allocator_rss_ratio", ratio(resident, active));
+    out.put("allocator_rss_bytes", less(resident, active));
+    out.put("rss_overhead_ratio", ratio(figures.rss, resident));
+    out.put("rss_overhead_bytes", less(figures.rss, resident));
+    out.put("mem_fragmentation_ratio", ratio(figures.rss, figures.used()));
+    out.put("mem_fragmentation_bytes", less(figures.rss, figures.used()));
+    out.put("mem_not_counted_for_evict", figures.clients + figures.in_flight);
+    for nothing in [
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+        "mem_clients_slaves",
+        "mem_cluster_links",
+    ] {
+        out.put(nothing, 0);
     }
     out.put("mem_clients_normal", figures.clients);
     out.put("mem_aof_buffer", figures.in_flight);
+    out.put("mem_allocator", if figures.allocator.is_some() { "jemalloc" } else { "system" });
     out.put("active_defrag_running", 0);
-    let sum = |place: fn(&ShardStatus) -> &AtomicU64| -> u64 {
-        shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
-    };
-    out.put("lazyfree_pending_objects", sum(|status| &status.unfreed_objects));
-    out.put("lazyfreed_objects", sum(|status| &status.freed_objects));
+    out.put("lazyfree_pending_objects", over_shards(shared, |status| &status.unfreed_objects));
+    out.put("lazyfreed_objects", over_shards(shared, |status| &status.freed_objects));
+}
+
+/// A figure of all shards together.
+pub(super) fn over_shards(shared: &Shared, place: fn(&ShardStatus) -> &AtomicU64) -> u64 {
+    shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
 }
 
 fn persistence(shared: &Shared, out: &mut Lines<'_>) {
@@ -172,149 +217,103 @@ fn persistence(shared: &Shared, out: &mut Lines<'_>) {
         out.put("loading_loaded_perc", format_args!("{:.2}", 100.0 * bytes as f64 / total.max(1) as f64));
         out.put("loading_eta_seconds", left.round() as i64);
     }
-    let position: u64 = shared.status.iter().map(|status| status.position.load(Relaxed)).sum();
+    // No process is forked, so nothing is copied on write, and there is no append-only file to rewrite.
+    for nothing in [
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+        "current_save_keys_processed",
+        "current_save_keys_total",
+        "rdb_last_cow_size",
+        "rdb_last_load_keys_expired",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+        "aof_rewrites",
+        "aof_rewrites_consecutive_failures",
+        "aof_last_cow_size",
+        "aof_pending_rewrite",
+        "aof_base_size",
+        "aof_delayed_fsync",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+    ] {
+        out.put(nothing, 0);
+    }
+    out.put("current_fork_perc", "0.00");
+    let position = over_shards(shared, |status| &status.position);
     let at_save = shared.config.hooks.last_snapshot_positions();
     out.put("rdb_changes_since_last_save", position.saturating_sub(at_save));
     out.put("rdb_bgsave_in_progress", u8::from(running));
     out.put("rdb_last_save_time", hooks.last_snapshot_s());
     out.put("rdb_last_bgsave_status", if hooks.last_snapshot_ok() { "ok" } else { "err" });
+    out.put("rdb_last_bgsave_time_sec", shared.last_save_s.load(Relaxed));
+    out.put("rdb_current_bgsave_time_sec", -1);
+    out.put("rdb_saves", shared.saves.load(Relaxed));
+    out.put("rdb_last_load_keys_loaded", over_shards(shared, |status| &status.restore.keys));
     out.put("aof_enabled", 1);
-    out.put("aof_rewrite_in_progress", 0);
-    out.put("aof_rewrite_scheduled", 0);
+    out.put("aof_last_rewrite_time_sec", -1);
+    out.put("aof_current_rewrite_time_sec", -1);
     out.put("aof_last_bgrewrite_status", "ok");
     out.put("aof_last_write_status", if loading { "err" } else { "ok" });
-}
-
-fn sum(shared: &Shared, place: fn(&WorkerStats) -> &Counter) -> u64 {
-    shared.stats.iter().map(|stats| place(stats).get()).sum()
-}
-
-fn stats(shared: &Shared, out: &mut Lines<'_>) {
-    let ops: i64 = shared.stats.iter().map(|stats| stats.ops_per_s.load(Relaxed)).sum();
-    let expired: u64 = shared.status.iter().map(|status| status.expired.load(Relaxed)).sum();
-    out.put("total_connections_received", sum(shared, |stats| &stats.connections));
-    out.put("total_commands_processed", sum(shared, |stats| &stats.commands));
-    out.put("instantaneous_ops_per_sec", ops);
-    out.put("total_net_input_bytes", sum(shared, |stats| &stats.bytes_in));
-    out.put("total_net_output_bytes", sum(shared, |stats| &stats.bytes_out));
-    out.put("rejected_connections", sum(shared, |stats| &stats.rejected_connections));
-    out.put("expired_keys", expired);
-    out.put("evicted_keys", shared.status.iter().map(|status| status.evicted.load(Relaxed)).sum::<u64>());
-    let shards = |place: fn(&ShardStatus) -> &AtomicU64| -> u64 {
-        shared.status.iter().map(|status| place(status).load(Relaxed)).sum()
-    };
-    out.put("keyspace_hits", shards(|status| &status.hits));
-    out.put("keyspace_misses", shards(|status| &status.misses));
-    let (channels, patterns, shard_channels) = shared.pubsub.sizes();
-    out.put("pubsub_channels", channels);
-    out.put("pubsub_patterns", patterns);
-    out.put("pubsubshard_channels", shard_channels);
-    out.put("latest_fork_usec", 0);
-    out.put("total_forks", 0);
-    out.put("total_error_replies", sum(shared, |stats| &stats.errors));
-    out.put("total_reads_processed", sum(shared, |stats| &stats.reads));
-    out.put("total_writes_processed", sum(shared, |stats| &stats.writes));
-    out.put("gated_replies", sum(shared, |stats| &stats.gated));
-    out.put("forwarded_commands", sum(shared, |stats| &stats.forwarded));
+    out.put("aof_current_size", over_shards(shared, |status| &status.block_bytes));
+    out.put("aof_buffer_length", over_shards(shared, |status| &status.in_flight_bytes));
+    out.put("aof_pending_bio_fsync", over_shards(shared, |status| &status.in_flight_blocks));
 }
 
 fn replication(shared: &Shared, out: &mut Lines<'_>) {
-    let position: u64 = shared.status.iter().map(|status| status.position.load(Relaxed)).sum();
     out.put("role", "master");
-    out.put("connected_slaves", 0);
+    out.put("connected_slaves", replication::REPLICAS);
     out.put("master_failover_state", "no-failover");
-    out.put("master_replid", &shared.run_id);
+    out.put("master_replid", shared.repl_id.lock());
     out.put("master_replid2", "0".repeat(40));
-    out.put("master_repl_offset", position);
+    out.put("master_repl_offset", replication::offset(shared));
     out.put("second_repl_offset", -1);
-    out.put("repl_backlog_active", 0);
-    out.put("repl_backlog_size", 0);
-    out.put("repl_backlog_first_byte_offset", 0);
-    out.put("repl_backlog_histlen", 0);
+    for nothing in
+        ["repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"]
+    {
+        out.put(nothing, 0);
+    }
 }
 
-/// User and system time of the process and its children, in clock ticks of 10 ms.
+/// User and system time of the process, its children, and the thread that asks, in clock ticks of 10 ms.
 fn cpu(out: &mut Lines<'_>) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-    let seconds = |at: usize| {
-        let ticks = fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-        format!("{:.6}", ticks / 100.0)
+    let times = |file: &str| -> Vec<String> {
+        let stat = std::fs::read_to_string(file).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or("").split_whitespace().map(str::to_owned);
+        let seconds = |field: String| format!("{:.6}", field.parse::<f64>().unwrap_or(0.0) / 100.0);
+        fields.skip(11).take(4).map(seconds).collect()
     };
-    out.put("used_cpu_sys", seconds(12));
-    out.put("used_cpu_user", seconds(11));
-    out.put("used_cpu_sys_children", seconds(14));
-    out.put("used_cpu_user_children", seconds(13));
+    let (process, thread) = (times("/proc/self/stat"), times("/proc/thread-self/stat"));
+    let show = |times: &[String], at: usize| times.get(at).cloned().unwrap_or_else(|| "0.000000".into());
+    out.put("used_cpu_sys", show(&process, 1));
+    out.put("used_cpu_user", show(&process, 0));
+    out.put("used_cpu_sys_children", show(&process, 3));
+    out.put("used_cpu_user_children", show(&process, 2));
+    out.put("used_cpu_sys_main_thread", show(&thread, 1));
+    out.put("used_cpu_user_main_thread", show(&thread, 0));
 }
 
-fn commandstats(shared: &Shared, out: &mut Lines<'_>) {
-    for row in latency::rows() {
-        let (mut calls, mut rejected, mut failed, mut time_ns) = (0, 0, 0, 0);
-        for stat in shared.stats.iter().filter_map(|stats| stats.command(row)) {
-            calls += stat.calls.get();
-            rejected += stat.rejected.get();
-            failed += stat.failed.get();
-            time_ns += stat.time_ns.get();
-        }
-        if calls + rejected > 0 {
-            let usec = time_ns / 1000;
-            let each = if calls == 0 { 0.0 } else { time_ns as f64 / 1000.0 / calls as f64 };
-            out.put(
-                &format!("cmdstat_{}", row.name),
-                format_args!(
-                    "calls={calls},usec={usec},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
-                ),
-            );
-        }
-    }
-}
-
-fn latencystats(shared: &Shared, out: &mut Lines<'_>) {
-    let percents = shared.params.latency_percentiles.lock().clone();
-    for row in latency::rows() {
-        let times = latency::times(shared, row);
-        if times.count() == 0 {
-            continue;
-        }
-        let shown: Vec<String> = percents
-            .iter()
-            .map(|percent| format!("p{percent}={:.3}", times.percentile(*percent) as f64 / 1000.0))
-            .collect();
-        out.put(&format!("latency_percentiles_usec_{}", row.name), shown.join(","));
-    }
-}
-
-fn errorstats(shared: &Shared, out: &mut Lines<'_>) {
-    let mut codes = std::collections::BTreeMap::new();
-    for (code, count) in shared.stats.iter().flat_map(|stats| stats.error_codes()) {
-        *codes.entry(code).or_insert(0) += count;
-    }
-    for (code, count) in codes {
-        out.put(&format!("errorstat_{code}"), format_args!("count={count}"));
-    }
-}
-
-fn keyspace(shared: &Shared, out: &mut Lines<'_>) {
-    for db in 0..usize::from(proxy_store::DATABASES) {
-        let (mut keys, mut expires, mut ttl) = (0, 0, 0);
-        for status in &shared.status {
-            let with_expiry = status.expires[db].load(Relaxed);
-            keys += status.keys[db].load(Relaxed);
-            expires += with_expiry;
-            ttl += status.avg_ttl_ms[db].load(Relaxed) * with_expiry as i64;
-        }
-        if keys > 0 {
-            let avg = ttl / (expires.max(1) as i64);
-            out.put(&format!("db{db}"), format_args!("keys={keys},expires={expires},avg_ttl={avg}"));
-        }
-    }
-}
-
-/// Our own section: what is on disk in a quorum and what isn't yet.
+/// Our own section: what is on disk in a quorum and what isn't yet, who waits for it, and who may serve.
 fn durability(shared: &Shared, out: &mut Lines<'_>) {
-    let lag: u64 = shared.status.iter().map(|status| status.lag()).sum();
+    let (zones, in_quorum) =
+        shared.zones.lock().iter().copied().min_by_key(|(_, well)| *well).unwrap_or((0, 0));
     out.put("durable_writes", "quorum");
-    out.put("lag_records", lag);
+    out.put("position", over_shards(shared, |status| &status.position));
+    out.put("durable_position", over_shards(shared, |status| &status.durable));
+    out.put("lag_records", shared.status.iter().map(|status| status.lag()).sum::<u64>());
+    let each = |place: fn(&ShardStatus) -> &AtomicI64| -> Vec<i64> {
+        shared.status.iter().map(|status| place(status).load(Relaxed)).collect()
+    };
+    out.put("lag_ms", each(|status| &status.lag_ms).into_iter().max().unwrap_or(0));
+    out.put("held_replies", over_shards(shared, |status| &status.held));
+    let total =
+        |place: fn(&WorkerStats) -> &Counter| shared.stats.iter().map(|s| place(s).get()).sum::<u64>();
+    out.put("blocked_reads", total(|stats| &stats.gated_reads));
+    out.put("blocked_writes", total(|stats| &stats.gated_writes));
+    out.put("parked_writes", over_shards(shared, |status| &status.parked));
+    out.put("zones", zones);
+    out.put("zones_in_quorum", in_quorum);
+    out.put("lease_left_ms", each(|status| &status.lease_left_ms).into_iter().min().unwrap_or(0));
     for (shard, status) in shared.status.iter().enumerate() {
         let role = match status.role() {
             Role::Primary => "primary",

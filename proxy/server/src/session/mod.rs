@@ -4,7 +4,9 @@ mod admin;
 mod client;
 mod config;
 mod connection;
+mod debug;
 mod info;
+mod info_counts;
 mod info_text;
 mod latency;
 mod memory;
@@ -177,6 +179,7 @@ pub(crate) fn run(
         | Id::LatencyHistory
         | Id::LatencyLatest
         | Id::LatencyReset => latency::run(worker, row.id, args, reply),
+        Id::Debug => return debug::run(worker, conn, session, row, args, batch),
         Id::Monitor => monitoring::monitor(worker, conn, session, batch),
         Id::ClientPause => monitoring::pause(worker, conn, session, args, batch),
         Id::ClientUnpause => monitoring::unpause(worker, conn, session, batch),

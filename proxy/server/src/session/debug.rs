@@ -1,0 +1,110 @@
+//! DEBUG: finds the shards that a subcommand concerns, and answers what concerns the process. What looks at data is in
+//! `proxy-engine`; inside MULTI only that is there, on the shard of the transaction.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_commands::{Merge, Row};
+use proxy_resp::Args;
+use proxy_store::slot_of;
+
+use super::{Session, admin};
+use crate::conn::{Batch, Conn};
+use crate::dispatch::{self, Flow};
+use crate::peers::Message;
+use crate::split;
+use crate::worker::Worker;
+
+/// How often the end of a reload is looked for, and for how long.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn run(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    row: &'static Row,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> Flow {
+    let is =
+        |word: &str, count: usize| args.at(1).eq_ignore_ascii_case(word.as_bytes()) && args.len() == count;
+    let several = worker.shared.shards > 1;
+    if is("RELOAD", args.len()) || is("LOADAOF", 2) {
+        reload(worker, conn, args, batch);
+    } else if is("CHANGE-REPL-ID", 2) {
+        *worker.shared.repl_id.lock() = crate::proxy::random_id();
+        batch.reply.ok();
+    } else if is("ERROR", 3) {
+        let text: Vec<u8> =
+            args.at(2).iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
+        batch.reply.error_bytes(&text);
+    } else if is("LOG", 3) {
+        tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.at(2)));
+        batch.reply.ok();
+    } else if several && is("OBJECT", 3) {
+        let slot = slot_of(args.at(2));
+        let shard = worker.shared.shard_of(slot);
+        return dispatch::on_shard(worker, conn, session, (row, args), (shard, None), batch);
+    } else if several && is("DIGEST", 2) {
+        return split::all(worker, conn, session, (row, args), Merge::Digest, batch);
+    } else if several && is("SET-ACTIVE-EXPIRE", 3) {
+        return split::all(worker, conn, session, (row, args), Merge::AllOk, batch);
+    } else if several && is("DIGEST-VALUE", args.len()) && args.len() > 2 {
+        return split::keys_from(worker, conn, session, (row, args), (2, 1), Merge::Ordered, batch);
+    } else {
+        let shard = split::any(worker);
+        return dispatch::on_shard(worker, conn, session, (row, args), (shard, None), batch);
+    }
+    Flow::Next
+}
+
+/// DEBUG RELOAD [NOSAVE] and DEBUG LOADAOF: every shard drops its memory and restores it, as after a restart; RELOAD takes
+/// a snapshot first where there is a snapshotter. Clients are told `-LOADING` meanwhile.
+fn reload(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, batch: &mut Batch) {
+    let options = args.slice(2..);
+    let known = |word: &[u8]| word.eq_ignore_ascii_case(b"nosave");
+    if let Some(other) = options.iter().find(|word| !known(word)) {
+        let ours = [&b"merge"[..], b"noflush"].iter().any(|name| other.eq_ignore_ascii_case(name));
+        return batch.reply.error(if ours {
+            "ERR DEBUG RELOAD can't merge: what is restored is the log's, and nothing else"
+        } else {
+            "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."
+        });
+    }
+    let save = args.at(1).eq_ignore_ascii_case(b"reload") && options.is_empty();
+    let to = admin::place(worker, conn, batch);
+    let (worker, conn) = (Rc::clone(worker), Rc::clone(conn));
+    tokio::task::spawn_local(async move {
+        let outcome = async {
+            if save {
+                admin::snapshot(&worker).await?;
+            }
+            let before = demotions(&worker);
+            for inbox in &worker.shared.inboxes {
+                let _ = inbox.send(Message::Reload);
+            }
+            let restored = async {
+                // Every shard has gone, and has come back.
+                while demotions(&worker) < before + u64::from(worker.shared.shards)
+                    || worker.shared.is_loading()
+                {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, restored)
+                .await
+                .map_err(|_| "ERR the data is still being restored; see INFO persistence".to_owned())
+        };
+        let answer = match outcome.await {
+            Ok(()) => b"+OK\r\n".to_vec(),
+            Err(why) => format!("-{}\r\n", why.replace(['\r', '\n'], " ")).into_bytes(),
+        };
+        conn.answered(&worker, to, Some(answer));
+    });
+}
+
+fn demotions(worker: &Worker) -> u64 {
+    use std::sync::atomic::Ordering::Relaxed;
+    worker.shared.status.iter().map(|status| status.demotions.load(Relaxed)).sum()
+}
