@@ -85,6 +85,7 @@ pub enum Group {
     Connection,
     Transactions,
     Pubsub,
+    Scripting,
     Server,
 }
 
@@ -105,6 +106,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
+            Group::Scripting => "scripting",
             Group::Server => "server",
         }
     }
@@ -125,6 +127,7 @@ impl Group {
             Group::Connection => Categories::CONNECTION,
             Group::Transactions => Categories::TRANSACTION,
             // Its category follows from the flag.
+            Group::Scripting => Categories::SCRIPTING,
             Group::Pubsub | Group::Server => Categories(0),
         }
     }

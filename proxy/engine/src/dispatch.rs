@@ -19,6 +19,8 @@ pub type Handler = fn(&mut Call<'_>) -> Result<(), Fail>;
 pub enum Run {
     /// The shard of its keys (or each shard, see the row's routing).
     Keys(Handler),
+    /// The shard of its keys, on which the server's script host runs it.
+    Script,
     /// The session (proxy-server).
     Session,
 }
@@ -278,6 +280,18 @@ pub fn handler(id: Id) -> Run {
         Id::FlushDb => keys::flushdb,
         Id::SwapDb => keys::swapdb,
         Id::Debug => debug::debug,
+        Id::Eval
+        | Id::EvalSha
+        | Id::EvalRo
+        | Id::EvalShaRo
+        | Id::Fcall
+        | Id::FcallRo
+        | Id::FunctionDelete
+        | Id::FunctionDump
+        | Id::FunctionFlush
+        | Id::FunctionList
+        | Id::FunctionLoad
+        | Id::FunctionRestore => return Run::Script,
         Id::Ping
         | Id::Echo
         | Id::Auth
@@ -320,6 +334,17 @@ pub fn handler(id: Id) -> Run {
         | Id::PubsubNumsub
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub
+        | Id::Script
+        | Id::ScriptDebug
+        | Id::ScriptExists
+        | Id::ScriptFlush
+        | Id::ScriptHelp
+        | Id::ScriptKill
+        | Id::ScriptLoad
+        | Id::Function
+        | Id::FunctionHelp
+        | Id::FunctionKill
+        | Id::FunctionStats
         | Id::Command
         | Id::CommandCount
         | Id::CommandDocs

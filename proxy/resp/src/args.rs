@@ -52,6 +52,12 @@ impl<'a> Args<'a> {
         Args { buf: self.buf, spans: self.spans.get(range).unwrap_or_default() }
     }
 
+    /// The first `at` arguments, and the others.
+    pub fn split_at(&self, at: usize) -> (Args<'a>, Args<'a>) {
+        let (head, tail) = self.spans.split_at(at.min(self.spans.len()));
+        (Args { buf: self.buf, spans: head }, Args { buf: self.buf, spans: tail })
+    }
+
     /// Sum of the arguments' lengths in bytes.
     pub fn bytes(&self) -> usize {
         self.spans.iter().map(|&(start, end)| end.saturating_sub(start) as usize).sum()
@@ -91,6 +97,12 @@ impl OwnedArgs {
         let start = self.buf.len() as u32;
         self.buf.extend_from_slice(arg);
         self.spans.push((start, self.buf.len() as u32));
+    }
+
+    /// Forgets the arguments, keeps the memory.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.spans.clear();
     }
 
     /// A borrowed view.

@@ -108,6 +108,16 @@ impl Reply {
     /// [`Reply::error`] for a text that quotes a client's bytes.
     pub fn error_bytes(&mut self, text: &[u8]) {
         self.buf.push(b'-');
+        self.one_line(text);
+    }
+
+    /// [`Reply::simple`] for any bytes; line ends become spaces.
+    pub fn simple_bytes(&mut self, text: &[u8]) {
+        self.buf.push(b'+');
+        self.one_line(text);
+    }
+
+    fn one_line(&mut self, text: &[u8]) {
         self.buf.extend(text.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }));
         self.buf.extend_from_slice(b"\r\n");
     }

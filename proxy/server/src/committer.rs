@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 use logsvc_api::{Position, ShardId};
 use proxy_shard::Notice;
 
+use crate::guard::Guards;
 use crate::peers::{Answer, Message, Unit};
 use crate::pubsub::{Kind, publish};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{blocking, dispatch};
+use crate::{blocking, dispatch, script};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -175,7 +176,7 @@ fn unpark(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
 }
 
 /// One message to each peer that this turn has something for.
-fn send(worker: &Worker) {
+pub(crate) fn send(worker: &Worker) {
     for peer in 0..worker.shared.workers {
         let units = take(&mut worker.outbox.borrow_mut(), peer);
         let answers = take(&mut worker.answers.borrow_mut(), peer);
@@ -196,7 +197,11 @@ fn take<T>(boxes: &mut [Vec<T>], peer: usize) -> Vec<T> {
 pub(crate) fn receive(worker: &Rc<Worker>, from: usize, units: Vec<Unit>, answers: Vec<Answer>) {
     worker.read_clock();
     for unit in units {
-        dispatch::execute_unit(worker, from, unit);
+        let busy = worker.guards.get().has(Guards::BUSY);
+        let unit = if busy { script::refuse(worker, from, unit) } else { Some(unit) };
+        if let Some(unit) = unit {
+            dispatch::execute_unit(worker, from, unit);
+        }
     }
     for one in answers {
         answer(worker, worker.index, one);

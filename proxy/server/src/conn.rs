@@ -586,6 +586,42 @@ impl Conn {
         Poll::Pending
     }
 
+    /// Serves the client past the runtime, which a running script holds up: reads what has arrived and executes it as far
+    /// as it may be executed now. Does nothing for the connection that runs the script.
+    pub(crate) fn serve_by_hand(self: &Rc<Self>, worker: &Rc<Worker>) {
+        let stuck =
+            self.killed.get() || self.closing.get() || self.parked.get() || self.waits.get().is_some();
+        if stuck || self.out.borrow().bytes() as u64 > worker.shared.config.output_pause_bytes {
+            return;
+        }
+        let Ok(mut input) = self.input.try_borrow_mut() else { return };
+        let input = &mut *input;
+        let mut chunk = [0; 16 * 1024];
+        while (input.tail.len() as u64) < worker.shared.params.query_max_bytes.load(Relaxed) {
+            match read_by_hand(&self.stream.borrow(), &mut chunk) {
+                Ok(0) => self.closing.set(true),
+                Ok(n) => {
+                    worker.stats.bytes_in.add(n as u64);
+                    input.tail.extend_from_slice(chunk.get(..n).unwrap_or_default());
+                    if n == chunk.len() {
+                        continue;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.killed.set(true),
+            }
+            break;
+        }
+        if !input.tail.is_empty() {
+            let tail = std::mem::take(&mut input.tail);
+            let done = self.execute(worker, input, &tail);
+            input.keep_rest(tail, &done);
+            if done.next == Next::End {
+                self.closing.set(true);
+            }
+        }
+    }
+
     /// Reads once and executes what is complete.
     fn poll_input(self: &Rc<Self>, worker: &Rc<Worker>, cx: &mut Context<'_>) -> Poll<Next> {
         let mut input = self.input.borrow_mut();
@@ -794,6 +830,11 @@ impl Conn {
     fn publish_output(&self) {
         self.out.borrow().publish(&self.info.output);
     }
+}
+
+/// Reads what has arrived, whatever the runtime knows of it.
+fn read_by_hand(stream: &TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
+    std::io::Read::read(&mut &*socket2::SockRef::from(stream), buffer)
 }
 
 /// How far an execution came.

@@ -15,8 +15,8 @@ use crate::guard::Guards;
 use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
-use crate::worker::{Waiter, Worker};
-use crate::{blocking, committer, guard, monitor, split, transaction};
+use crate::worker::{Local, Waiter, Worker};
+use crate::{blocking, committer, guard, monitor, script, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -246,6 +246,9 @@ fn resolved(
         _ if matches!(proxy_engine::handler(row.id), Run::Session) => {
             session::run(worker, conn, session, row, args, batch)
         }
+        _ if matches!(proxy_engine::handler(row.id), Run::Script) => {
+            script::run(worker, conn, session, (row, args), batch)
+        }
         _ if worker.shared.shards == 1 => on_shard(worker, conn, session, (row, args), (0, None), batch),
         Routing::Keys | Routing::AnyShard => match place(worker, row, args) {
             Place::Shard(shard, slot) => on_shard(worker, conn, session, (row, args), (shard, slot), batch),
@@ -304,9 +307,20 @@ fn sort_leaves(worker: &Worker, row: &Row, args: Args<'_>, shard: Option<ShardId
 /// Whether a shard that lives here may run a command now, by the clock as last read; else what the connection does.
 #[inline]
 pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row, batch: &mut Batch) -> Result<(), Flow> {
+    admit_as(worker, shard, row.flags.has(Flags::WRITE), batch)
+}
+
+/// As [`admit`], for a unit that may `write`.
+#[inline]
+pub(crate) fn admit_as(
+    worker: &Worker,
+    shard: &mut Shard,
+    write: bool,
+    batch: &mut Batch,
+) -> Result<(), Flow> {
     let (now, now_ms) = worker.now();
     shard.set_clock(now, now_ms);
-    shard.admit(row.flags.has(Flags::WRITE)).map_err(|unserved| match unserved {
+    shard.admit(write).map_err(|unserved| match unserved {
         Unserved::Full => Flow::Park(shard.id()),
         Unserved::Loading => {
             batch.reply.error(LOADING);
@@ -386,6 +400,7 @@ pub(crate) fn forward(
 pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let Some(local) = worker.local(unit.shard) else { return };
     let write = match &unit.work {
+        Work::Command { row, .. } if is_script(row) => script::may_write(row),
         Work::Command { row, .. } | Work::Blocking { row, .. } => row.flags.has(Flags::WRITE),
         Work::Transaction { write, .. } => *write,
         Work::Watch { .. } | Work::Unwatch { .. } => false,
@@ -421,6 +436,14 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
         (_, Err(Unserved::Loading)) => {
             reply.error(LOADING);
             0
+        }
+        (Work::Command { row, args, db }, Ok(())) if is_script(row) => {
+            drop(shard);
+            let at = (unit.shard, local);
+            let gate = script::alone(worker, at, (row, args.as_args()), *db, &mut reply);
+            timed(worker, row, args.as_args(), unit.client);
+            shard = local.shard.borrow_mut();
+            gate
         }
         (Work::Command { row, args, db }, Ok(())) => {
             let ran = shard.run(row, args.as_args(), *db, None, &mut reply);
@@ -462,7 +485,11 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
                 reply.null_array();
                 shard.tail_gate()
             } else {
-                run_chunks(worker, &mut shard, chunks, &mut reply, &mut ends, unit.client)
+                drop(shard);
+                let at = (unit.shard, local);
+                let gate = run_chunks(worker, at, chunks, &mut reply, &mut ends, unit.client);
+                shard = local.shard.borrow_mut();
+                gate
             }
         }
     };
@@ -492,10 +519,15 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     }
 }
 
+/// Whether a command concerns the script host of a shard.
+pub(crate) fn is_script(row: &Row) -> bool {
+    matches!(proxy_engine::handler(row.id), Run::Script)
+}
+
 /// A whole transaction as one unit. What the session answers itself stands between the chunks.
 fn run_chunks(
     worker: &Rc<Worker>,
-    shard: &mut Shard,
+    (id, local): (ShardId, &Local),
     chunks: &[Vec<Part>],
     reply: &mut Reply,
     ends: &mut Vec<usize>,
@@ -503,7 +535,7 @@ fn run_chunks(
 ) -> u64 {
     let commands: usize = chunks.iter().map(Vec::len).sum();
     reply.array(commands + chunks.len() - 1);
-    shard.begin();
+    local.shard.borrow_mut().begin();
     let mut gate = 0;
     for (at, chunk) in chunks.iter().enumerate() {
         if at > 0 {
@@ -511,13 +543,20 @@ fn run_chunks(
         }
         for Part { row, args, db } in chunk {
             let start = reply.len();
+            let command = (*row, args.as_args());
             if let Some(sharded) = transaction::publishes(row.id) {
                 let args = args.as_args();
-                reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
+                let receivers = local.shard.borrow_mut().publish_in_unit(sharded, args.at(1), args.at(2));
+                reply.integer(receivers);
                 ran_in_unit(worker, row, args, client);
                 continue;
             }
-            let (rests_on, succeeded) = shard.step(row, args.as_args(), *db, None, reply);
+            let (rests_on, succeeded) = if is_script(row) {
+                let gate = script::step(worker, (id, local), command, *db, reply);
+                (gate, reply.as_slice().get(start) != Some(&b'-'))
+            } else {
+                local.shard.borrow_mut().step(row, args.as_args(), *db, None, reply)
+            };
             if !succeeded {
                 is_refusal(worker, row, reply.as_slice().get(start..).unwrap_or_default());
             }
@@ -525,5 +564,5 @@ fn run_chunks(
             gate = gate.max(rests_on);
         }
     }
-    shard.commit(gate)
+    local.shard.borrow_mut().commit(gate)
 }

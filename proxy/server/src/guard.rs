@@ -5,12 +5,13 @@
 
 use std::rc::Rc;
 
-use proxy_commands::{Id, Row};
+use proxy_commands::{Flags, Id, Row};
 use proxy_resp::Args;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::pause;
+use crate::script;
 use crate::session::Session;
 use crate::transaction;
 use crate::worker::Worker;
@@ -23,6 +24,8 @@ impl Guards {
     pub(crate) const NONE: Self = Self(0);
     /// The client has subscriptions, and speaks RESP2.
     pub(crate) const SUBSCRIBER: Self = Self(1);
+    /// A script runs here for too long; of the worker.
+    pub(crate) const BUSY: Self = Self(1 << 16);
 
     /// CLIENT PAUSE is in force.
     pub(crate) const PAUSE: Self = Self(1 << 8);
@@ -59,10 +62,13 @@ pub(crate) fn check(
     conn: &Rc<Conn>,
     session: &mut Session,
     row: &'static Row,
-    _args: Args<'_>,
+    args: Args<'_>,
     batch: &mut Batch,
     guards: Guards,
 ) -> Result<(), Flow> {
+    if guards.has(Guards::BUSY) && !may_run_while_busy(row, args) {
+        return Err(refuse(worker, session, row, batch, script::busy_text(worker)));
+    }
     if guards.has(Guards::SUBSCRIBER) && !is_for_subscribers(row.id) {
         let text = format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
@@ -86,6 +92,14 @@ fn refuse(worker: &Worker, session: &mut Session, row: &'static Row, batch: &mut
     session.reject();
     batch.reply.error(why);
     Flow::Next
+}
+
+/// What may run beside a script that doesn't end.
+fn may_run_while_busy(row: &Row, args: Args<'_>) -> bool {
+    match row.id {
+        Id::Shutdown => args.iter().skip(1).any(|word| word.eq_ignore_ascii_case(b"NOSAVE")),
+        _ => row.flags.has(Flags::ALLOW_BUSY),
+    }
 }
 
 /// What a subscriber may do in RESP2, in which messages and replies can't be told apart.

@@ -27,6 +27,7 @@ mod peers;
 mod proxy;
 mod pubsub;
 mod push;
+mod script;
 mod secrets;
 mod session;
 mod shared;

@@ -29,6 +29,7 @@ use crate::pause::Pauses;
 use crate::peers::Message;
 use crate::pubsub::Registry;
 use crate::push::PushQueue;
+use crate::script::{Busy, ScriptCache};
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use crate::stats::{Counter, WorkerStats};
@@ -90,7 +91,7 @@ pub struct ShardView {
 /// # Errors
 /// When the address can't be listened on or a thread can't be started.
 pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
-    let mut plain = config.port.map(|port| listen(&config.bind, port)).transpose()?;
+    let plain = config.port.map(|port| listen(&config.bind, port)).transpose()?;
     let tls = config.tls.clone().map(|tls| Ok((listen(&config.bind, tls.port)?, tls)));
     let tls = tls.transpose().map_err(|error: io::Error| {
         let port = config.tls.as_ref().map_or(0, |tls| tls.port);
@@ -114,6 +115,8 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         inboxes,
         pushes: (0..workers).map(|_| PushQueue::default()).collect(),
         pubsub: Arc::new(Registry::new(workers)),
+        scripts: ScriptCache::default(),
+        busy: (0..workers).map(|_| Busy::default()).collect(),
         clients: Clients::default(),
         started: Instant::now(),
         run_id: random_id(),
@@ -126,18 +129,24 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         zones: Mutex::default(),
         saves: 0.into(),
         last_save_s: (-1).into(),
+        closing: tokio::sync::Notify::new(),
         saving: false.into(),
         shutting: false.into(),
         config,
     });
     params::load(&shared);
-    let mut threads = Vec::with_capacity(workers);
+    let mut threads = Vec::with_capacity(workers + 2);
+    // On a thread of its own: a worker that a script holds up must not keep clients from coming in.
+    if let Some(listener) = plain {
+        let accepting = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("listener".into());
+        threads.push(thread.spawn(move || run_listener(listener, accepting))?);
+    }
     for (index, inbox) in receivers.into_iter().enumerate() {
         let shared = Arc::clone(&shared);
-        let listener = plain.take();
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || run_worker(index, shared, inbox, listener))?;
+            .spawn(move || run_worker(index, shared, inbox))?;
         threads.push(thread);
     }
     if let Some((listener, port)) = tls {
@@ -176,6 +185,23 @@ fn listen(bind: &str, port: u16) -> io::Result<StdListener> {
     Ok(listener)
 }
 
+/// The thread that accepts clients on the plain port.
+fn run_listener(listener: StdListener, shared: Arc<Shared>) {
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!("the listener has no runtime: {error}"),
+    };
+    runtime.block_on(async move {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => tokio::select! {
+                () = listener::run(listener, Arc::clone(&shared)) => {}
+                () = shared.closing.notified() => {}
+            },
+            Err(error) => tracing::error!("can't listen: {error}"),
+        }
+    });
+}
+
 /// The thread of the TLS port.
 fn run_handshakes(shared: Arc<Shared>, listener: StdListener, port: TlsPort) {
     let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
@@ -193,13 +219,8 @@ fn run_handshakes(shared: Arc<Shared>, listener: StdListener, port: TlsPort) {
     });
 }
 
-/// A worker's thread. The first one also accepts on the plain port, and gives the sums to the metrics.
-fn run_worker(
-    index: usize,
-    shared: Arc<Shared>,
-    inbox: UnboundedReceiver<Message>,
-    listener: Option<StdListener>,
-) {
+/// A worker's thread. The first one also gives the sums to the metrics.
+fn run_worker(index: usize, shared: Arc<Shared>, inbox: UnboundedReceiver<Message>) {
     let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -208,14 +229,6 @@ fn run_worker(
         }
     };
     runtime.block_on(async move {
-        if let Some(listener) = listener {
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => {
-                    tokio::task::spawn_local(listener::run(listener, Arc::clone(&shared)));
-                }
-                Err(error) => tracing::error!("can't listen: {error}"),
-            }
-        }
         if index == 0 {
             tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
             tokio::task::spawn_local(watch_zones(Arc::clone(&shared)));
@@ -308,6 +321,7 @@ impl ProxyHandle {
     pub async fn shutdown(&self) {
         self.shared.stopping.store(true, Relaxed);
         self.shared.stop_tls.notify_one();
+        self.shared.closing.notify_one();
         for inbox in &self.shared.inboxes {
             let _ = inbox.send(Message::Stop);
         }

@@ -22,6 +22,7 @@ use crate::pause::Pauses;
 use crate::peers::Message;
 use crate::pubsub::Registry;
 use crate::push::PushQueue;
+use crate::script::{Busy, ScriptCache};
 use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
 
@@ -44,6 +45,9 @@ pub(crate) struct Shared {
     /// By worker: messages for its connections.
     pub(crate) pushes: Vec<PushQueue>,
     pub(crate) pubsub: Arc<Registry>,
+    pub(crate) scripts: ScriptCache,
+    /// By worker: the script that has run for too long.
+    pub(crate) busy: Vec<Busy>,
     pub(crate) clients: Clients,
     pub(crate) started: Instant,
     pub(crate) run_id: String,
@@ -59,6 +63,8 @@ pub(crate) struct Shared {
     /// Snapshots that were asked for and published, and the seconds that the last one took, -1 before.
     pub(crate) saves: AtomicU64,
     pub(crate) last_save_s: AtomicI64,
+    /// Told when no more clients are to be accepted.
+    pub(crate) closing: tokio::sync::Notify,
     pub(crate) saving: AtomicBool,
     /// SHUTDOWN waits for its snapshot.
     pub(crate) shutting: AtomicBool,

@@ -11,6 +11,7 @@ use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow};
 use crate::merge::{Join, SCAN_SLOT_BITS};
 use crate::peers::{Address, Unit, Work};
+use crate::script;
 use crate::session::Session;
 use crate::worker::Worker;
 
@@ -144,9 +145,15 @@ fn spread(
         parts.push(worker.local(piece.shard).map(|local| {
             let mut reply = Reply::new(proto);
             let mut shard = local.shard.borrow_mut();
-            let ran = shard.run(row, piece.args.as_args(), session.db, None, &mut reply);
-            if ran.gate != 0 {
-                gates.push((piece.shard, ran.gate));
+            let gate = if dispatch::is_script(row) {
+                drop(shard);
+                let at = (piece.shard, local);
+                script::alone(worker, at, (row, piece.args.as_args()), session.db, &mut reply)
+            } else {
+                shard.run(row, piece.args.as_args(), session.db, None, &mut reply).gate
+            };
+            if gate != 0 {
+                gates.push((piece.shard, gate));
             }
             reply.take()
         }));

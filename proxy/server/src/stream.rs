@@ -9,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use rustls::ServerConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -109,6 +110,38 @@ impl Stream {
     pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_write(bytes),
+            Self::Tls(tls) => tls.try_write(bytes),
+        }
+    }
+
+    /// Reads once behind what `buffer` holds, whatever the runtime knows of the socket; 0 bytes at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing has arrived; others end the connection.
+    pub(crate) fn read_by_hand(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let mut chunk = [0; CHUNK];
+        let got = (&*SockRef::from(self.tcp())).read(&mut chunk)?;
+        let chunk = chunk.get(..got).unwrap_or_default();
+        match self {
+            Self::Plain(_) => {
+                buffer.extend_from_slice(chunk);
+                Ok(got)
+            }
+            Self::Tls(tls) => {
+                let before = buffer.len();
+                tls.receive(chunk, buffer)?;
+                match buffer.len() - before {
+                    0 if !tls.ended => Err(ErrorKind::WouldBlock.into()),
+                    more => Ok(more),
+                }
+            }
+        }
+    }
+
+    /// [`Stream::try_write`], whatever the runtime knows of the socket.
+    pub(crate) fn write_by_hand(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => (&*SockRef::from(&*tcp)).write(bytes),
             Self::Tls(tls) => tls.try_write(bytes),
         }
     }

@@ -17,6 +17,7 @@ use crate::guard::Guards;
 use crate::merge::Join;
 use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
+use crate::script;
 use crate::session::{self, Session};
 use crate::split;
 use crate::worker::Worker;
@@ -105,7 +106,8 @@ pub(crate) fn queue(
         return split::refuse(session, reply);
     }
     multi.shard = multi.shard.or(shard);
-    multi.write |= row.flags.has(Flags::WRITE);
+    let runs_script = matches!(proxy_engine::handler(row.id), Run::Script);
+    multi.write |= row.flags.has(Flags::WRITE) || (runs_script && script::may_write(row));
     multi.takes_memory |= row.flags.has(Flags::DENYOOM);
     multi.bytes += args.bytes() + 64;
     if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(Relaxed) {
@@ -341,6 +343,11 @@ fn here(
             drop(shard);
             step_without_shard(worker, conn, session, row, args, batch);
             shard = local.shard.borrow_mut();
+        } else if matches!(proxy_engine::handler(row.id), Run::Script) {
+            drop(shard);
+            let command = (*row, args);
+            gate = gate.max(script::step(worker, (target, local), command, session.db, &mut batch.reply));
+            shard = local.shard.borrow_mut();
         } else {
             let at = batch.reply.len();
             let (rests_on, succeeded) = shard.step(row, args, session.db, None, &mut batch.reply);
@@ -469,6 +476,9 @@ fn step_without_shard(
         // A command without keys in a unit without a shard: any shard of this worker, else an error.
         let shard = worker.locals().next().map(|(id, _)| id);
         match shard {
+            Some(_) if matches!(proxy_engine::handler(row.id), Run::Script) => {
+                script::run(worker, conn, session, (row, args), batch);
+            }
             Some(shard) => {
                 dispatch::on_shard(worker, conn, session, (row, args), (shard, None), batch);
             }

@@ -3,10 +3,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::{Position, ShardId};
@@ -26,6 +27,7 @@ use crate::output_limits::OutputLimits;
 use crate::peers::{Address, Answer, Message, Unit};
 use crate::pubsub::Subscribers;
 use crate::push;
+use crate::script::Scripts;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
 use crate::stopwatch::Stopwatch;
@@ -79,11 +81,14 @@ pub(crate) struct Worker {
     pub(crate) subscribers: RefCell<Subscribers>,
     /// How much connections may have unsent.
     pub(crate) output_limits: Cell<OutputLimits>,
+    pub(crate) scripts: Scripts,
     /// Checks that concern every client here.
     pub(crate) guards: Cell<Guards>,
     pub(crate) committer: RefCell<Option<Waker>>,
     pub(crate) kicked: Cell<bool>,
     pub(crate) stopping: Cell<bool>,
+    told_to_stop: Cell<bool>,
+    inbox: RefCell<Option<UnboundedReceiver<Message>>>,
     pub(crate) alarm: Alarm,
     pub(crate) stopwatch: Stopwatch,
     /// The command in hand has gone to another worker, which times it.
@@ -134,10 +139,13 @@ impl Worker {
             answers: RefCell::new((0..peers).map(|_| Vec::new()).collect()),
             subscribers: RefCell::default(),
             output_limits: Cell::new(output_limits),
+            scripts: Scripts::default(),
             guards: Cell::new(Guards::NONE),
             committer: RefCell::new(None),
             kicked: Cell::new(false),
             stopping: Cell::new(false),
+            told_to_stop: Cell::new(false),
+            inbox: RefCell::new(None),
             alarm: Alarm::default(),
             stopwatch: Stopwatch::new(),
             forwarding: Cell::new(false),
@@ -243,6 +251,11 @@ impl Worker {
         if scratch.input.capacity() <= KEEP_BYTES {
             *self.scratch.borrow_mut() = Some(scratch);
         }
+    }
+
+    /// The next message that has arrived.
+    pub(crate) fn next_message(&self) -> Option<Message> {
+        self.inbox.borrow_mut().as_mut()?.try_recv().ok()
     }
 
     /// Timers: clock, expiry, figures, idle and stalled clients, changed settings.
@@ -375,7 +388,7 @@ impl Host for ShardHost {
 }
 
 /// Runs a worker until it is told to stop.
-pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message>) {
+pub(crate) async fn run(worker: Rc<Worker>, inbox: UnboundedReceiver<Message>) {
     worker.look();
     tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
     tokio::task::spawn_local(blocking::keep_time(Rc::clone(&worker)));
@@ -412,11 +425,27 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
             }
         }
     });
-    while let Some(message) = inbox.recv().await {
+    *worker.inbox.borrow_mut() = Some(inbox);
+    while !worker.told_to_stop.get() {
+        let next = poll_fn(|cx| match &mut *worker.inbox.borrow_mut() {
+            Some(inbox) => inbox.poll_recv(cx),
+            None => Poll::Ready(None),
+        });
+        match next.await {
+            Some(message) => handle(&worker, message),
+            None => break,
+        }
+    }
+    stop(&worker).await;
+}
+
+/// Takes up one message.
+pub(crate) fn handle(worker: &Rc<Worker>, message: Message) {
+    {
         match message {
-            Message::Connection(client, addr) => conn::start(&worker, client, addr),
-            Message::Peer { from, units, answers } => committer::receive(&worker, from, units, answers),
-            Message::Push => push::deliver(&worker),
+            Message::Connection(client, addr) => conn::start(worker, client, addr),
+            Message::Peer { from, units, answers } => committer::receive(worker, from, units, answers),
+            Message::Push => push::deliver(worker),
             Message::Kill { token, client } => {
                 if let Some(conn) = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client) {
                     conn.kill();
@@ -429,10 +458,9 @@ pub(crate) async fn run(worker: Rc<Worker>, mut inbox: UnboundedReceiver<Message
                     worker.send_answer(from, Answer { to, bytes: Some(b"+OK\r\n".to_vec()), close: false });
                 }
             }
-            Message::Stop => break,
+            Message::Stop => worker.told_to_stop.set(true),
         }
     }
-    stop(&worker).await;
 }
 
 /// Has every shard here drop its memory and restore it, once what it has written is durable.

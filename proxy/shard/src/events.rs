@@ -388,7 +388,9 @@ fn names(id: Id, args: Args<'_>, effect: &Effect<'_>, ks: &Keyspace) -> SmallVec
         | Effect::StreamPend { .. }
         | Effect::StreamAck { .. }
         | Effect::FlushDatabase { .. }
-        | Effect::SwapDatabases { .. } => none,
+        | Effect::SwapDatabases { .. }
+        | Effect::LibrarySet { .. }
+        | Effect::LibraryDelete { .. } => none,
     }
 }
 

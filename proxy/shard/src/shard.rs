@@ -329,6 +329,19 @@ impl Shard {
         (gate, succeeded, wait)
     }
 
+    /// Adds effects of about `bytes` bytes to the open unit, which no command has decided, and applies them. False when they
+    /// are too large for the record.
+    pub fn write_in_unit(&mut self, bytes: usize, write: impl FnOnce(&mut EffectWriter<'_>)) -> bool {
+        if self.builder.body().len() - self.builder.body_start() + bytes > RECORD_MAX_BYTES {
+            return false;
+        }
+        let first = self.index.len();
+        let position = self.builder.next_position();
+        write(&mut EffectWriter::new(self.builder.body(), &mut self.index));
+        self.apply_from(first, position);
+        true
+    }
+
     /// Closes the open unit. Returns what its replies must wait for: `gate` or the unit's own record, 0 when
     /// that is durable.
     #[inline]
@@ -490,7 +503,7 @@ impl Shard {
     }
 
     /// The lease holds until `until`.
-    pub(crate) fn renewed(&mut self, until: Instant) {
+    pub fn renewed(&mut self, until: Instant) {
         if let Some(term) = &mut self.term {
             term.lease_until = term.lease_until.max(until);
         }

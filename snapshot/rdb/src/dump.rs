@@ -3,7 +3,7 @@
 use proxy_store::types::{Limits, Value, image};
 
 use crate::body;
-use crate::codes::VERSION;
+use crate::codes::{VERSION, op};
 use crate::collect::Whole;
 use crate::crc64::crc64;
 use crate::error::RdbError;
@@ -31,8 +31,41 @@ pub fn dump(value: Value<'_>) -> Result<Vec<u8>, RdbError> {
     out.finish()
 }
 
+/// The payload that FUNCTION DUMP answers.
+pub fn dump_functions<'a>(libraries: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, RdbError> {
+    let mut out = Output::new(Vec::new());
+    for code in libraries {
+        out.byte(op::FUNCTION2)?;
+        out.string(code)?;
+    }
+    out.bytes(&(VERSION as u16).to_le_bytes())?;
+    let checksum = out.checksum()?;
+    out.bytes(&checksum.to_le_bytes())?;
+    out.finish()
+}
+
+/// The code of the libraries in a payload of FUNCTION DUMP.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, RestoreError> {
+    let covered = checked(payload)?;
+    let mut input = Input::new(covered);
+    let mut libraries = Vec::new();
+    let bad = |_| RestoreError::BadData;
+    while !input.at_end().map_err(bad)? {
+        if input.byte().map_err(bad)? != op::FUNCTION2 {
+            return Err(RestoreError::BadData);
+        }
+        libraries.push(input.string().map_err(bad)?);
+    }
+    Ok(libraries)
+}
+
 /// The value in a payload, as an image for `Effect::Put`; the image is known to decode.
 pub fn restore(payload: &[u8], limits: &Limits) -> Result<Vec<u8>, RestoreError> {
+    image_of(checked(payload)?, limits).ok_or(RestoreError::BadData)
+}
+
+/// What a payload's footer covers, without it.
+fn checked(payload: &[u8]) -> Result<&[u8], RestoreError> {
     let (covered, checksum) = payload.split_last_chunk::<8>().ok_or(RestoreError::VersionOrChecksum)?;
     let (value, version) = covered.split_last_chunk::<2>().ok_or(RestoreError::VersionOrChecksum)?;
     let stored = u64::from_le_bytes(*checksum);
@@ -41,7 +74,7 @@ pub fn restore(payload: &[u8], limits: &Limits) -> Result<Vec<u8>, RestoreError>
     if u32::from(u16::from_le_bytes(*version)) > VERSION || !right {
         return Err(RestoreError::VersionOrChecksum);
     }
-    image_of(value, limits).ok_or(RestoreError::BadData)
+    Ok(value)
 }
 
 fn image_of(value: &[u8], limits: &Limits) -> Option<Vec<u8>> {

@@ -32,6 +32,12 @@ impl<W: Write> Writer<W> {
         self.out.string(value.as_bytes())
     }
 
+    /// The source of a function library.
+    pub fn function(&mut self, code: &[u8]) -> Result<(), RdbError> {
+        self.out.byte(op::FUNCTION2)?;
+        self.out.string(code)
+    }
+
     /// Entries from here on belong to database `db`; the two sizes are hints for the reader's tables.
     pub fn database(&mut self, db: u8, keys: u64, expires: u64) -> Result<(), RdbError> {
         self.out.byte(op::SELECT)?;

@@ -3,9 +3,9 @@
 use std::io::{Read, Write};
 use std::ops::Range;
 
-use proxy_store::effect::{EffectIndex, EffectWriter, ExpireChange, Reason, decode_one};
+use proxy_store::effect::{Effect, EffectIndex, EffectWriter, ExpireChange, Reason, decode_one};
 use proxy_store::types::{Elem, End};
-use proxy_store::{DATABASES, Entry, Key, Keyspace, Lookup, Position, slot_of};
+use proxy_store::{DATABASES, Entry, Key, Keyspace, Lookup, Position, library_name, slot_of};
 
 use crate::body::{Discard, ValueSink};
 use crate::codes::REDIS_VERSION;
@@ -43,7 +43,10 @@ pub struct Saved {
     pub expires: u64,
 }
 
-/// Writes the entries of `slots`, of all databases, as a whole RDB file. Expired entries are written like any other:
+/// The slot with whose keys the function libraries are kept.
+pub const LIBRARY_SLOT: u16 = 0;
+
+/// Writes the entries of `slots`, of all databases, as a whole RDB file, and the function libraries with slot 0. Expired entries are written like any other:
 /// only a logged deletion removes a key.
 pub fn save<W: Write>(
     out: W,
@@ -60,6 +63,12 @@ pub fn save<W: Write>(
     });
     let mut writer = Writer::new(out)?;
     write_about(&mut writer, about, &slots)?;
+    // Libraries have no slot: they are kept with the first.
+    if slots.contains(&LIBRARY_SLOT) {
+        for (_, code) in keyspace.libraries().iter() {
+            writer.function(code)?;
+        }
+    }
     let mut current = None;
     let mut result = Ok(());
     keyspace.for_each_in_slots(slots, &mut |db, entry| {
@@ -126,7 +135,14 @@ impl<R: Read> Load<R> {
     /// After an error the keyspace holds a part of the file.
     pub fn step(&mut self, keyspace: &mut Keyspace, most: usize) -> Result<bool, RdbError> {
         for _ in 0..most {
-            let Some((db, key, expire_at)) = next_entry(&mut self.reader, &self.slots)? else {
+            let wanted = self.wanted.contains(&LIBRARY_SLOT);
+            let position = self.applier.position;
+            let mut library = |name: &[u8], code: &[u8]| {
+                if wanted {
+                    keyspace.apply(&Effect::LibrarySet { name, code }, None, position);
+                }
+            };
+            let Some((db, key, expire_at)) = next_entry(&mut self.reader, &self.slots, &mut library)? else {
                 return Ok(false);
             };
             if !self.wanted.contains(&slot_of(&key)) {
@@ -174,7 +190,7 @@ pub struct Checked {
 pub fn check<R: Read>(input: R, slots: Range<u16>) -> Result<Checked, RdbError> {
     let mut reader = Reader::new(input)?;
     let mut checked = Checked::default();
-    while let Some((_, _, expire_at)) = next_entry(&mut reader, &slots)? {
+    while let Some((_, _, expire_at)) = next_entry(&mut reader, &slots, &mut |_, _| {})? {
         reader.value(&mut Discard)?;
         checked.keys += 1;
         checked.expires += u64::from(expire_at.is_some());
@@ -182,10 +198,11 @@ pub fn check<R: Read>(input: R, slots: Range<u16>) -> Result<Checked, RdbError> 
     Ok(checked)
 }
 
-/// The next key of a file, with database and expiry; what stands between keys is skipped or refused.
+/// The next key of a file, with database and expiry; libraries before it are told, what else stands there is skipped.
 fn next_entry<R: Read>(
     reader: &mut Reader<R>,
     slots: &Range<u16>,
+    library: &mut dyn FnMut(&[u8], &[u8]),
 ) -> Result<Option<(u8, Vec<u8>, Option<i64>)>, RdbError> {
     while let Some(item) = reader.next_item()? {
         match item {
@@ -197,8 +214,11 @@ fn next_entry<R: Read>(
                 }
                 return Ok(Some((db, key, expire_at)));
             }
-            Item::Function(_) => {
-                return Err(RdbError::Unsupported { offset: reader.offset(), what: "a function library" });
+            Item::Function(code) => {
+                let what = "a function library without a name";
+                let name =
+                    library_name(&code).ok_or(RdbError::Unsupported { offset: reader.offset(), what })?;
+                library(name, &code);
             }
             Item::Aux { .. } | Item::Database(_) | Item::Sizes { .. } => {}
         }

@@ -22,6 +22,6 @@ mod wire;
 
 pub use body::{Discard, ValueSink};
 pub use codes::{REDIS_VERSION, VERSION};
-pub use dump::{RestoreError, dump, restore};
+pub use dump::{RestoreError, dump, dump_functions, restore, restore_functions};
 pub use error::RdbError;
-pub use keyspace::{About, Checked, Load, Saved, check, load, save};
+pub use keyspace::{About, Checked, LIBRARY_SLOT, Load, Saved, check, load, save};

@@ -104,6 +104,10 @@ fn empty(keyspace: &mut Keyspace) {
     for db in 0..DATABASES {
         keyspace.apply(&Effect::FlushDatabase { db }, None, 0);
     }
+    let libraries: Vec<Vec<u8>> = keyspace.libraries().iter().map(|(name, _)| name.to_vec()).collect();
+    for name in &libraries {
+        keyspace.apply(&Effect::LibraryDelete { name }, None, 0);
+    }
 }
 
 /// Loads one snapshot; the next segment is fetched while one is loaded.

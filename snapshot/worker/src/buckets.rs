@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use proxy_store::effect::{Effect, decode, decode_one};
 use proxy_store::{Keyspace, Position, SLOTS};
+use snapshot_rdb::LIBRARY_SLOT;
 
 use crate::error::SnapshotError;
 
@@ -57,6 +58,10 @@ impl Buckets {
             match effect.key() {
                 Some(key) => {
                     let bucket = self.of_slot.get(usize::from(key.slot)).copied().unwrap_or_default();
+                    self.add(usize::from(bucket), position, bytes);
+                }
+                None if matches!(effect, Effect::LibrarySet { .. } | Effect::LibraryDelete { .. }) => {
+                    let bucket = self.of_slot.get(usize::from(LIBRARY_SLOT)).copied().unwrap_or_default();
                     self.add(usize::from(bucket), position, bytes);
                 }
                 // A flush or swap of databases concerns every slot.

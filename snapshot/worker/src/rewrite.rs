@@ -22,7 +22,7 @@ pub struct OldFile {
     pub position: Position,
 }
 
-/// Builds the new file for `slots`; `None` when they hold no keys any more.
+/// Builds the new file for `slots`; `None` when they hold nothing any more.
 pub fn rewrite(
     old: Option<&OldFile>,
     effects: Option<BucketReader>,
@@ -37,7 +37,7 @@ pub fn rewrite(
     if let Some(effects) = effects {
         effects.apply(&mut keyspace)?;
     }
-    if keyspace.is_empty() {
+    if keyspace.is_empty() && keyspace.libraries().is_empty() {
         return Ok(None);
     }
     about.used_bytes = keyspace.used_bytes();

@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 9] = [
     &["deploy-fastkeep"],
     &["proxy-server", "snapshot-worker", "logsvc-server"],
     &["proxy-shard"],
-    &["proxy-engine"],
+    &["proxy-engine", "proxy-script"],
     &["snapshot-repo"],
     &["snapshot-rdb"],
     &["logsvc-client", "logsvc-raft"],
@@ -19,7 +19,8 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// (crate, package that only it may name, both as in Cargo.toml)
-const SOLE_USERS: [(&str, &str); 4] = [
+const SOLE_USERS: [(&str, &str); 5] = [
+    ("proxy-script", "mlua"),
     ("proxy-resp", "redis-protocol"),
     ("snapshot-repo", "object_store"),
     ("logsvc-server", "rocksdb"),

@@ -10,6 +10,7 @@ mod lists;
 mod observing;
 mod pubsub;
 mod replication;
+mod scripting;
 mod serialized;
 mod server;
 mod sets;
@@ -28,6 +29,7 @@ const GROUPS: &[&[Row]] = &[
     sets::ROWS,
     sorted_sets::ROWS,
     bitmaps::ROWS,
+    scripting::ROWS,
     serialized::ROWS,
     hyperloglog::ROWS,
     geo::ROWS,

@@ -154,6 +154,8 @@ pub(crate) static PARAMS: &[Param] = &[
     fixed("io-threads", |shared| shared.workers.to_string()),
     param!(number, "maxclients", max_clients, (1, u32::MAX as i64)),
     param!(number, "timeout", idle_timeout_s, (0, INT_MAX)),
+    param!(number, "busy-reply-threshold", busy_reply_ms, (0, INT_MAX)),
+    param!(number, "lua-time-limit", busy_reply_ms, (0, INT_MAX)),
     param!(number, "tcp-keepalive", keepalive_s, (0, INT_MAX)),
     param!(bytes, "proto-max-bulk-len", bulk_max_bytes, (1 << 20, MAX)),
     param!(bytes, "client-query-buffer-limit", query_max_bytes, (1 << 20, MAX)),

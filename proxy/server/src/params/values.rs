@@ -16,6 +16,8 @@ pub(crate) struct Params {
     pub(crate) bulk_max_bytes: AtomicU64,
     pub(crate) query_max_bytes: AtomicU64,
     pub(crate) idle_timeout_s: AtomicU64,
+    /// How long a script may run before others are told that it does; 0 is for ever.
+    pub(crate) busy_reply_ms: AtomicU64,
     pub(crate) keepalive_s: AtomicU64,
     /// How much the timer does about expired keys at once, 1 to 10.
     pub(crate) expire_effort: AtomicU64,
@@ -45,6 +47,7 @@ impl Params {
             bulk_max_bytes: AtomicU64::new(config.bulk_max_bytes),
             query_max_bytes: AtomicU64::new(config.query_max_bytes),
             idle_timeout_s: AtomicU64::new(config.idle_timeout_s),
+            busy_reply_ms: AtomicU64::new(5000),
             keepalive_s: AtomicU64::new(config.keepalive_s),
             expire_effort: AtomicU64::new(1),
             slowlog_slower_than_us: AtomicI64::new(10_000),

@@ -12,6 +12,7 @@ use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::Flow;
 use crate::merge::Join;
 use crate::peers::Address;
+use crate::script;
 use crate::worker::Worker;
 
 const SYNTAX: &str = "ERR syntax error";
@@ -143,6 +144,9 @@ fn shutdown(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, batch: &mut Ba
         } else {
             batch.reply.error("ERR No shutdown in progress.");
         }
+        return Flow::Next;
+    }
+    if script::shut_down(worker) {
         return Flow::Next;
     }
     if !save {

@@ -19,13 +19,14 @@ use std::rc::Rc;
 
 use logsvc_api::ShardId;
 use proxy_commands::{Id, Row};
-use proxy_resp::{Args, Protocol};
+use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::WatchId;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::guard::Guards;
 use crate::peers::{Unit, Work};
+use crate::script;
 use crate::transaction::{self, Multi};
 use crate::worker::Worker;
 
@@ -211,6 +212,17 @@ pub(crate) fn run(
         | Id::PubsubNumsub
         | Id::PubsubShardchannels
         | Id::PubsubShardnumsub => pubsub::run(worker, conn, session, row.id, args, batch),
+        Id::Script
+        | Id::ScriptDebug
+        | Id::ScriptExists
+        | Id::ScriptFlush
+        | Id::ScriptHelp
+        | Id::ScriptKill
+        | Id::ScriptLoad
+        | Id::Function
+        | Id::FunctionHelp
+        | Id::FunctionKill
+        | Id::FunctionStats => script::run_command(worker, row, args, reply),
         _ => return admin::run(worker, conn, session, row, args, batch),
     }
     Flow::Next
@@ -230,7 +242,37 @@ pub(crate) fn database(text: &[u8]) -> Option<u8> {
     proxy_resp::parse_i64(text).filter(|db| (0..databases).contains(db)).map(|db| db as u8)
 }
 
+/// Runs a command of the session that a script calls, if it makes sense there.
+pub(crate) fn run_in_script(
+    worker: &Rc<Worker>,
+    row: &'static Row,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> bool {
+    match row.id {
+        Id::Ping => match args.len() {
+            1 => reply.simple("PONG"),
+            2 => reply.bulk(args.at(1)),
+            _ => wrong_arguments(reply, "ping"),
+        },
+        Id::Echo => reply.bulk(args.at(1)),
+        Id::Time => connection::time(reply),
+        Id::Info => info::info(worker, args, reply),
+        Id::LastSave => reply.integer(worker.shared.config.hooks.last_snapshot_s()),
+        Id::Command
+        | Id::CommandCount
+        | Id::CommandDocs
+        | Id::CommandGetkeys
+        | Id::CommandGetkeysandflags
+        | Id::CommandHelp
+        | Id::CommandInfo
+        | Id::CommandList => proxy_engine::command_reply(args, reply),
+        _ => return false,
+    }
+    true
+}
+
 /// "wrong number of arguments", as Redis says it.
-fn wrong_arguments(reply: &mut proxy_resp::Reply, command: &str) {
+fn wrong_arguments(reply: &mut Reply, command: &str) {
     reply.error(&format!("ERR wrong number of arguments for '{command}' command"));
 }

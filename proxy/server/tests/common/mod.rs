@@ -72,6 +72,19 @@ impl Client {
         self.stream.write_all(&bytes).unwrap();
     }
 
+    /// Sends one command whose arguments may hold spaces.
+    pub fn send_args(&mut self, args: &[&str]) {
+        let mut bytes = Vec::new();
+        frame::encode_request(args, &mut bytes);
+        self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// [`Client::send_args`], and the reply.
+    pub fn call(&mut self, args: &[&str]) -> String {
+        self.send_args(args);
+        self.reply()
+    }
+
     /// The same connection for another thread.
     pub fn twin(&self) -> Self {
         Self { stream: self.stream.try_clone().unwrap(), buffer: Vec::new(), resp3: self.resp3 }

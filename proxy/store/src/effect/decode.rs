@@ -85,6 +85,10 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
         EffectKind::SwapDatabases => {
             return Some(Effect::SwapDatabases { a: database(reader)?, b: database(reader)? });
         }
+        EffectKind::LibrarySet => {
+            return Some(Effect::LibrarySet { name: reader.bytes()?, code: reader.bytes()? });
+        }
+        EffectKind::LibraryDelete => return Some(Effect::LibraryDelete { name: reader.bytes()? }),
         _ => {}
     }
     let key = key(reader)?;

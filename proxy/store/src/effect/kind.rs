@@ -35,11 +35,13 @@ pub enum EffectKind {
     StreamAck = 57,
     FlushDatabase = 128,
     SwapDatabases = 129,
+    LibrarySet = 136,
+    LibraryDelete = 137,
 }
 
 impl EffectKind {
     /// Every kind, ascending.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Delete,
         Self::Put,
         Self::SetString,
@@ -71,6 +73,8 @@ impl EffectKind {
         Self::StreamAck,
         Self::FlushDatabase,
         Self::SwapDatabases,
+        Self::LibrarySet,
+        Self::LibraryDelete,
     ];
 
     /// The kind with this number.
@@ -108,6 +112,8 @@ impl EffectKind {
             57 => Self::StreamAck,
             128 => Self::FlushDatabase,
             129 => Self::SwapDatabases,
+            136 => Self::LibrarySet,
+            137 => Self::LibraryDelete,
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! Effects: how a change of the data is written down, in the log and on the way from decide to apply.
 //!
-//! A small closed set; one key each (two touch whole databases); every number fixed for ever. The engine writes
+//! A small closed set; one key each (two touch whole databases, two the function libraries); every number fixed for ever. The engine writes
 //! them with [`EffectWriter`] straight into the open record, [`decode`] reads them back borrowed, and
 //! `Keyspace::apply` carries them out. `docs/effects.md` describes every byte.
 
@@ -204,10 +204,18 @@ pub enum Effect<'a> {
         a: u8,
         b: u8,
     },
+    /// A function library is added or replaced.
+    LibrarySet {
+        name: &'a [u8],
+        code: &'a [u8],
+    },
+    LibraryDelete {
+        name: &'a [u8],
+    },
 }
 
 impl<'a> Effect<'a> {
-    /// The key that the effect changes; `None` for those on whole databases.
+    /// The key that the effect changes; `None` for those on whole databases and on function libraries.
     pub fn key(&self) -> Option<Key<'a>> {
         match *self {
             Effect::Delete { key, .. }
@@ -239,7 +247,10 @@ impl<'a> Effect<'a> {
             | Effect::StreamConsumerDelete { key, .. }
             | Effect::StreamPend { key, .. }
             | Effect::StreamAck { key, .. } => Some(key),
-            Effect::FlushDatabase { .. } | Effect::SwapDatabases { .. } => None,
+            Effect::FlushDatabase { .. }
+            | Effect::SwapDatabases { .. }
+            | Effect::LibrarySet { .. }
+            | Effect::LibraryDelete { .. } => None,
         }
     }
 
@@ -276,6 +287,8 @@ impl<'a> Effect<'a> {
             Effect::StreamAck { .. } => EffectKind::StreamAck,
             Effect::FlushDatabase { .. } => EffectKind::FlushDatabase,
             Effect::SwapDatabases { .. } => EffectKind::SwapDatabases,
+            Effect::LibrarySet { .. } => EffectKind::LibrarySet,
+            Effect::LibraryDelete { .. } => EffectKind::LibraryDelete,
         }
     }
 }

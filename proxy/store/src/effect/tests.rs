@@ -102,6 +102,8 @@ fn numbers_are_fixed_and_documented() {
         (57, "StreamAck"),
         (128, "FlushDatabase"),
         (129, "SwapDatabases"),
+        (136, "LibrarySet"),
+        (137, "LibraryDelete"),
     ];
     assert!(numbers.iter().map(|(n, name)| (*n, name.as_str())).eq(expected));
     let page = include_str!("../../../../docs/effects.md");

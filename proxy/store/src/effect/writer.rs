@@ -352,6 +352,19 @@ impl<'b> EffectWriter<'b> {
         self.buf.extend_from_slice(&[EffectKind::SwapDatabases as u8, a, b]);
     }
 
+    pub fn library_set(&mut self, name: &[u8], code: &[u8]) {
+        self.index.entries.push(EffectAt { offset: self.buf.len(), handle: None });
+        self.buf.push(EffectKind::LibrarySet as u8);
+        put_bytes(self.buf, name);
+        put_bytes(self.buf, code);
+    }
+
+    pub fn library_delete(&mut self, name: &[u8]) {
+        self.index.entries.push(EffectAt { offset: self.buf.len(), handle: None });
+        self.buf.push(EffectKind::LibraryDelete as u8);
+        put_bytes(self.buf, name);
+    }
+
     #[inline]
     fn begin_items(
         &mut self,

@@ -67,6 +67,8 @@ impl Keyspace {
                 self.floors[a] = position;
                 self.floors[b] = position;
             }
+            Effect::LibrarySet { name, code } => self.libraries.set(name, code, position),
+            Effect::LibraryDelete { name } => self.libraries.delete(name, position),
             _ => {}
         }
     }

@@ -14,6 +14,7 @@ mod database;
 mod entry;
 mod expiry;
 mod in_flight;
+mod libraries;
 mod sample;
 mod scan;
 mod unlinked;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use access::AccessRule;
 pub use entry::{Entry, Handle, Lookup};
+pub use libraries::{Libraries, library_name};
 
 use access::Access;
 use database::Database;
@@ -46,6 +48,7 @@ pub struct Keyspace {
     /// That walk follows a renewal of the wheel: the marks that entries have of their hints are not true.
     rehint: bool,
     unlinked: Unlinked,
+    libraries: Libraries,
     access: Access,
     limits: Limits,
     hasher: Hasher,
@@ -67,10 +70,16 @@ impl Keyspace {
             unhinted: None,
             rehint: false,
             unlinked: Unlinked::default(),
+            libraries: Libraries::default(),
             access: Access::default(),
             limits,
             hasher,
         }
+    }
+
+    /// The function libraries.
+    pub fn libraries(&self) -> &Libraries {
+        &self.libraries
     }
 
     /// Where packed collections turn into indexed ones.

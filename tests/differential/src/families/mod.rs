@@ -7,6 +7,7 @@ use rand::seq::IndexedRandom;
 pub mod collections;
 pub mod keyed;
 pub mod mix;
+pub mod scripts;
 pub mod sessions;
 pub mod streams;
 pub mod values;

@@ -1,0 +1,385 @@
+//! Lua machines: made once, then running one script after the other. A worker has one for scripts and one for functions
+//! (`functions`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use mlua::{Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
+use proxy_resp::{Args, OwnedArgs, Protocol, Reply};
+use sha1::{Digest, Sha1};
+
+use crate::errors::{self, Raised, plain};
+use crate::functions::RegisteredFunction;
+use crate::host::{Host, LogLevel, Verdict};
+use crate::sandbox::{self, GLUE};
+use crate::shebang::{self, Flags};
+use crate::{bit, cjson, cmsgpack, convert, redis, structs};
+
+/// The name under which a script's code stands in messages.
+const SCRIPT_NAME: &str = "@user_script";
+/// Instructions between two looks at the world around a running script.
+const PAUSE_EVERY: u32 = 100_000;
+/// Runs between two looks at what scripts have left behind.
+const TIDY_EVERY: u32 = 64;
+
+/// The SHA-1 of a script's text, by which it is called.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha(pub [u8; 20]);
+
+impl Sha {
+    /// Reads forty hexadecimal digits, in any case.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let mut sha = [0; 20];
+        if text.len() != 40 {
+            return None;
+        }
+        let nibble = |b: u8| (b as char).to_digit(16).map(|digit| digit as u8);
+        for (byte, pair) in sha.iter_mut().zip(text.chunks(2)) {
+            let [high, low] = pair else { return None };
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Some(Self(sha))
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The SHA-1 of a text.
+pub fn sha1(text: &[u8]) -> Sha {
+    Sha(Sha1::digest(text).into())
+}
+
+/// Bounds of a machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Memory that all values of the machine may take together, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 1 << 30 }
+    }
+}
+
+/// Why a script gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The error's text with its code.
+    pub message: Vec<u8>,
+    /// Where it was raised: the code's name and the line.
+    pub place: Option<(String, i64)>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<Vec<u8>>) -> Self {
+        Self { message: message.into(), place: None }
+    }
+
+    /// The text of the answer; `what` is the script's SHA-1 or the function's name.
+    pub fn text(&self, what: &str) -> Vec<u8> {
+        let mut text = self.message.clone();
+        if let Some((source, line)) = &self.place {
+            text.extend_from_slice(format!(" script: {what}, on {source}:{line}.").as_bytes());
+        } else {
+            text.extend_from_slice(format!(" script: {what}").as_bytes());
+        }
+        text
+    }
+}
+
+/// What the functions of a machine share.
+#[derive(Default)]
+pub(crate) struct State {
+    host: RefCell<Option<Rc<dyn Host>>>,
+    /// What replies look like to the running script, and its answer to them.
+    pub(crate) proto: Cell<Protocol>,
+    buffers: Cell<Option<Buffers>>,
+    failure: RefCell<Option<Failure>>,
+    /// Why the script is being ended.
+    killed: Cell<Option<&'static str>>,
+    /// When a library must be loaded.
+    pub(crate) deadline: Cell<Option<Instant>>,
+    /// The functions of the library that is being loaded.
+    pub(crate) registering: RefCell<Option<Vec<RegisteredFunction>>>,
+    /// Tables that scripts see, and what is behind them.
+    pub(crate) covers: RefCell<Vec<(Table, Table)>>,
+}
+
+/// Memory of a call that the next one uses again.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) args: OwnedArgs,
+    pub(crate) reply: Reply,
+}
+
+impl State {
+    pub(crate) fn host(&self) -> mlua::Result<Rc<dyn Host>> {
+        self.host.borrow().clone().ok_or_else(|| errors::reply("ERR no script is running"))
+    }
+
+    pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
+        match &*self.host.borrow() {
+            Some(host) => host.log(level, message),
+            None => tracing::info!("script: {}", String::from_utf8_lossy(message)),
+        }
+    }
+
+    pub(crate) fn take_buffers(&self) -> Buffers {
+        self.buffers.take().unwrap_or_default()
+    }
+
+    pub(crate) fn return_buffers(&self, mut buffers: Buffers) {
+        const KEEP_BYTES: usize = 1 << 16;
+        buffers.args.clear();
+        buffers.reply.clear();
+        if buffers.args.bytes() <= KEEP_BYTES && buffers.reply.buffer().capacity() <= KEEP_BYTES {
+            self.buffers.set(Some(buffers));
+        }
+    }
+
+    /// What is behind a table that scripts see, if it is one of ours.
+    pub(crate) fn covered(&self, table: &Table) -> Option<Table> {
+        self.covers.borrow().iter().find(|(cover, _)| cover == table).map(|(_, real)| real.clone())
+    }
+}
+
+/// A Lua machine, before it is closed: who makes it adds what scripts find there.
+pub(crate) struct Machine {
+    pub(crate) lua: Lua,
+    pub(crate) state: Rc<State>,
+    /// The globals behind what scripts see.
+    pub(crate) real: Table,
+    pub(crate) run_script: Function,
+    pub(crate) run_function: Function,
+    limits: Limits,
+    runs: Cell<u32>,
+}
+
+impl Machine {
+    pub(crate) fn new(limits: Limits) -> mlua::Result<Self> {
+        let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
+        let lua = Lua::new_with(libs, LuaOptions::default())?;
+        let state = Rc::new(State::default());
+        let xpcall: Function = lua.globals().raw_get("xpcall")?;
+        let real = sandbox::prepare(&lua)?;
+        real.raw_set("bit", bit::library(&lua)?)?;
+        real.raw_set("cjson", cjson::library(&lua)?)?;
+        real.raw_set("cmsgpack", cmsgpack::library(&lua)?)?;
+        real.raw_set("struct", structs::library(&lua)?)?;
+        let at = Rc::clone(&state);
+        let handler = lua.create_function(move |lua, error: Value| failed(lua, &at, error))?;
+        let runner = lua.load(include_str!("runner.lua")).set_name(GLUE).into_function()?;
+        let (run_script, run_function): (Function, Function) = runner.call((xpcall, handler))?;
+        let at = Rc::clone(&state);
+        lua.set_global_hook(HookTriggers::new().every_nth_instruction(PAUSE_EVERY), move |_, _| pause(&at))?;
+        lua.set_memory_limit(limits.memory_bytes)?;
+        Ok(Self { lua, state, real, run_script, run_function, limits, runs: Cell::new(0) })
+    }
+
+    pub(crate) fn begin(&self, host: Option<Rc<dyn Host>>) {
+        *self.state.host.borrow_mut() = host;
+        self.state.proto.set(Protocol::Resp2);
+        self.state.killed.set(None);
+        self.state.deadline.set(None);
+        *self.state.failure.borrow_mut() = None;
+    }
+
+    pub(crate) fn list(&self, args: Args<'_>) -> mlua::Result<Table> {
+        let table = self.lua.create_table_with_capacity(args.len(), 0)?;
+        for arg in args.iter() {
+            table.raw_push(self.lua.create_string(arg)?)?;
+        }
+        Ok(table)
+    }
+
+    /// What came of a run: the value, or why there is none.
+    pub(crate) fn outcome(&self, outcome: mlua::Result<(bool, Value)>) -> Result<Value, Failure> {
+        match outcome {
+            Ok((true, answer)) => Ok(answer),
+            Ok((false, message)) => Err(self.state.failure.borrow_mut().take().unwrap_or_else(|| {
+                // Out of memory: Lua does not ask the handler.
+                let text =
+                    plain(&self.lua, message).ok().and_then(|m| self.lua.coerce_string(m).ok().flatten());
+                let text = text.map_or_else(|| "unknown error".into(), |text| text.to_string_lossy());
+                Failure::new(format!("ERR {text}"))
+            })),
+            Err(error) => {
+                let failure = match error.downcast_ref::<Raised>() {
+                    Some(Raised::Killed(why)) => Failure::new(*why),
+                    _ => Failure::new(format!("ERR {}", first_line(&error.to_string()))),
+                };
+                Err(self.state.failure.borrow_mut().take().unwrap_or(failure))
+            }
+        }
+    }
+
+    /// Ends a run: the answer is written, or the failure told.
+    pub(crate) fn end(&self, outcome: mlua::Result<(bool, Value)>, out: &mut Reply) -> Result<(), Failure> {
+        let start = out.len();
+        let result = self.outcome(outcome).and_then(|answer| {
+            convert::to_reply(&answer, self.state.proto.get(), out)
+                .map_err(|error| Failure::new(format!("ERR {error}")))
+        });
+        if result.is_err() {
+            out.truncate(start);
+        }
+        *self.state.host.borrow_mut() = None;
+        self.tidy();
+        result
+    }
+
+    /// Frees what scripts have left behind, once in a while or when it is much.
+    fn tidy(&self) {
+        let runs = self.runs.get().wrapping_add(1);
+        self.runs.set(runs);
+        let full = self.lua.used_memory() > self.limits.memory_bytes / 4;
+        if !full && !runs.is_multiple_of(TIDY_EVERY) {
+            return;
+        }
+        self.lua.gc_restart();
+        for (cover, _) in self.state.covers.borrow().iter() {
+            // Only table.insert and the like get past the refusal.
+            let _ = cover.clear();
+        }
+        if full {
+            let _ = self.real.raw_set("KEYS", Value::Nil);
+            let _ = self.real.raw_set("ARGV", Value::Nil);
+            let _ = self.lua.gc_collect();
+        }
+    }
+}
+
+/// The machine for scripts.
+pub struct Vm {
+    machine: Machine,
+    scripts: RefCell<HashMap<Sha, (Function, Flags)>>,
+}
+
+impl Vm {
+    /// A machine without scripts.
+    pub fn new(limits: Limits) -> mlua::Result<Self> {
+        let machine = Machine::new(limits)?;
+        let Machine { lua, state, real, .. } = &machine;
+        let api = redis::common(lua, state)?;
+        redis::running(lua, state, &api)?;
+        redis::scripts_only(lua, &api)?;
+        real.raw_set("redis", api)?;
+        let globals = sandbox::close(lua, real, state)?;
+        lua.set_globals(globals)?;
+        Ok(Self { machine, scripts: RefCell::default() })
+    }
+
+    /// Bytes that the machine's values take.
+    pub fn used_bytes(&self) -> usize {
+        self.machine.lua.used_memory()
+    }
+
+    /// The flags of a script that is compiled already.
+    pub fn flags(&self, sha: Sha) -> Option<Flags> {
+        self.scripts.borrow().get(&sha).map(|(_, flags)| *flags)
+    }
+
+    /// Compiles a script; the error is the answer's text.
+    pub fn compile(&self, sha: Sha, code: &[u8]) -> Result<Flags, Vec<u8>> {
+        let (flags, body) = shebang::script(code).map_err(|error| [b"ERR ", error.0.as_slice()].concat())?;
+        let function = sandbox::compile(&self.machine.lua, body, SCRIPT_NAME)
+            .map_err(|error| [b"ERR Error compiling script (new function): ", error.as_slice()].concat())?;
+        self.scripts.borrow_mut().insert(sha, (function, flags));
+        Ok(flags)
+    }
+
+    /// Runs a compiled script and writes its answer to `out`.
+    pub fn run(
+        &self,
+        sha: Sha,
+        (keys, argv): (Args<'_>, Args<'_>),
+        host: Rc<dyn Host>,
+        out: &mut Reply,
+    ) -> Result<(), Failure> {
+        let Some((function, _)) = self.scripts.borrow().get(&sha).cloned() else {
+            return Err(Failure::new("NOSCRIPT No matching script. Please use EVAL."));
+        };
+        let machine = &self.machine;
+        machine.begin(Some(host));
+        let arguments = || {
+            machine.real.raw_set("KEYS", machine.list(keys)?)?;
+            machine.real.raw_set("ARGV", machine.list(argv)?)
+        };
+        let outcome = arguments().and_then(|()| machine.run_script.call(function));
+        machine.end(outcome, out)
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The handler of errors that nothing in the script has caught: notes what and where.
+fn failed(lua: &Lua, state: &State, error: Value) -> mlua::Result<bool> {
+    // Level 0 is this function, level 1 what raised the error. Our own Lua does not count.
+    let mut levels = 1..;
+    let mut next = || {
+        levels
+            .by_ref()
+            .map_while(|level| {
+                lua.inspect_stack(level, |debug| {
+                    let source = debug.source();
+                    let name = source.source.map(|name| name.into_owned()).unwrap_or_default();
+                    (source.what == "C", name, debug.current_line().map_or(-1, |line| line as i64))
+                })
+            })
+            .find(|(_, name, _)| name != GLUE)
+    };
+    let raiser = next();
+    let place = if raiser.as_ref().is_some_and(|(is_c, ..)| *is_c) { next() } else { raiser };
+    let place = place.map(|(_, name, line)| (name, line));
+    let message = match plain(lua, error) {
+        Err(_) => state.killed.get().unwrap_or(errors::KILLED).into(),
+        Ok(Value::Table(table)) => match table.raw_get("err") {
+            Ok(Value::String(text)) => text.as_bytes().to_vec(),
+            _ => b"ERR unknown error".to_vec(),
+        },
+        Ok(other) => {
+            let text = match &other {
+                Value::Nil => "nil".into(),
+                Value::Boolean(value) => value.to_string().into_bytes(),
+                _ => match lua.coerce_string(other.clone())? {
+                    Some(text) => text.as_bytes().to_vec(),
+                    None => other.to_string()?.into_bytes(),
+                },
+            };
+            [b"ERR ", text.as_slice()].concat()
+        }
+    };
+    *state.failure.borrow_mut() = Some(Failure { message, place });
+    Ok(false)
+}
+
+fn pause(state: &State) -> mlua::Result<VmState> {
+    if state.killed.get().is_none() {
+        let host = state.host.borrow().clone();
+        if host.is_some_and(|host| host.pause() == Verdict::Kill) {
+            state.killed.set(Some(errors::KILLED));
+        } else if state.deadline.get().is_some_and(|deadline| Instant::now() > deadline) {
+            state.killed.set(Some("ERR FUNCTION LOAD timeout"));
+        }
+    }
+    match state.killed.get() {
+        Some(why) => Err(mlua::Error::external(Raised::Killed(why))),
+        None => Ok(VmState::Continue),
+    }
+}
