@@ -596,6 +596,7 @@ impl Conn {
         }
         let Ok(mut input) = self.input.try_borrow_mut() else { return };
         let input = &mut *input;
+        self.write_by_hand(worker);
         let mut chunk = [0; 16 * 1024];
         while (input.tail.len() as u64) < worker.shared.params.query_max_bytes.load(Relaxed) {
             match read_by_hand(&self.stream.borrow(), &mut chunk) {
@@ -618,6 +619,23 @@ impl Conn {
             input.keep_rest(tail, &done);
             if done.next == Next::End {
                 self.closing.set(true);
+            }
+            self.write_by_hand(worker);
+        }
+    }
+
+    /// Sends what is ready, whatever the runtime knows of the socket: of a new one it knows nothing yet.
+    fn write_by_hand(&self, worker: &Worker) {
+        let mut out = self.out.borrow_mut();
+        while !out.nothing_ready() {
+            let stream = self.stream.borrow();
+            match std::io::Write::write(&mut &*socket2::SockRef::from(&*stream), out.ready()) {
+                Ok(n) if n > 0 => {
+                    worker.stats.bytes_out.add(n as u64);
+                    out.sent(n);
+                }
+                // Whatever is wrong shows again when the connection's task writes.
+                _ => break,
             }
         }
     }
