@@ -231,13 +231,19 @@ impl Encoder<'_> {
                 let number = number::of(value).unwrap_or_default();
                 self.number(value, number)
             }
-            Value::Boolean(true) => Ok(self.out.extend_from_slice(b"true")),
-            Value::Boolean(false) => Ok(self.out.extend_from_slice(b"false")),
-            Value::Nil => Ok(self.out.extend_from_slice(b"null")),
-            Value::LightUserData(data) if data.0.is_null() => Ok(self.out.extend_from_slice(b"null")),
+            Value::Boolean(true) => self.literal(b"true"),
+            Value::Boolean(false) => self.literal(b"false"),
+            Value::Nil => self.literal(b"null"),
+            Value::LightUserData(data) if data.0.is_null() => self.literal(b"null"),
             Value::Table(table) => self.table(value, table, depth + 1),
             _ => self.refuse(value, "type not supported"),
         }
+    }
+
+    #[allow(clippy::unnecessary_wraps)]
+    fn literal(&mut self, text: &[u8]) -> mlua::Result<()> {
+        self.out.extend_from_slice(text);
+        Ok(())
     }
 
     fn number(&mut self, value: &Value, number: f64) -> mlua::Result<()> {

@@ -51,7 +51,7 @@ fn trimmed(digits: &str) -> &str {
 /// A double as C converts it to a 64-bit integer: what doesn't fit becomes the smallest.
 pub(crate) fn to_i64(value: f64) -> i64 {
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if value >= -LIMIT && value < LIMIT { value as i64 } else { i64::MIN }
+    if (-LIMIT..LIMIT).contains(&value) { value as i64 } else { i64::MIN }
 }
 
 /// The number at the beginning of a text, as C's `strtod` reads it, and its length.

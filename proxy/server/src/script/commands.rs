@@ -7,6 +7,7 @@ use proxy_resp::{Args, Reply};
 use proxy_script::Sha;
 
 use super::{busy, functions};
+use crate::session::help;
 use crate::worker::Worker;
 
 const HELP: &[&str] = &[
@@ -109,13 +110,11 @@ pub(crate) fn run(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, reply:
         },
         Id::FunctionStats => functions::stats(worker, reply),
         Id::FunctionHelp => {
-            reply.array(FUNCTION_HELP.len());
-            FUNCTION_HELP.iter().for_each(|line| reply.simple(line));
+            help(reply, FUNCTION_HELP);
         }
         Id::Function => reply.error("ERR wrong number of arguments for 'function' command"),
         Id::ScriptHelp => {
-            reply.array(HELP.len());
-            HELP.iter().for_each(|line| reply.simple(line));
+            help(reply, HELP);
         }
         _ => reply.error("ERR wrong number of arguments for 'script' command"),
     }

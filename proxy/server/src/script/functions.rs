@@ -296,7 +296,9 @@ fn list(registry: &Registry, args: Args<'_>, out: &mut Reply) -> Result<(), Vec<
             out.bulk(b"flags");
             let flags: Vec<&str> = function.flags.names().collect();
             out.set(flags.len());
-            flags.iter().for_each(|flag| out.simple(flag));
+            for flag in flags {
+                out.simple(flag);
+            }
         }
         if with_code {
             out.bulk(b"library_code");

@@ -229,7 +229,7 @@ pub(crate) fn run(
 }
 
 /// The lines of a HELP subcommand.
-fn help(reply: &mut proxy_resp::Reply, lines: &[&str]) {
+pub(crate) fn help(reply: &mut proxy_resp::Reply, lines: &[&str]) {
     reply.array(lines.len());
     for line in lines {
         reply.simple(line);
