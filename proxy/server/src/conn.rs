@@ -597,16 +597,12 @@ impl Conn {
         let Ok(mut input) = self.input.try_borrow_mut() else { return };
         let input = &mut *input;
         self.write_by_hand(worker);
-        let mut chunk = [0; 16 * 1024];
         while (input.tail.len() as u64) < worker.shared.params.query_max_bytes.load(Relaxed) {
-            match read_by_hand(&self.stream.borrow(), &mut chunk) {
+            match self.stream.borrow_mut().read_by_hand(&mut input.tail) {
                 Ok(0) => self.closing.set(true),
                 Ok(n) => {
                     worker.stats.bytes_in.add(n as u64);
-                    input.tail.extend_from_slice(chunk.get(..n).unwrap_or_default());
-                    if n == chunk.len() {
-                        continue;
-                    }
+                    continue;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => self.killed.set(true),
@@ -628,8 +624,7 @@ impl Conn {
     fn write_by_hand(&self, worker: &Worker) {
         let mut out = self.out.borrow_mut();
         while !out.nothing_ready() {
-            let stream = self.stream.borrow();
-            match std::io::Write::write(&mut &*socket2::SockRef::from(&*stream), out.ready()) {
+            match self.stream.borrow_mut().write_by_hand(out.ready()) {
                 Ok(n) if n > 0 => {
                     worker.stats.bytes_out.add(n as u64);
                     out.sent(n);
@@ -848,11 +843,6 @@ impl Conn {
     fn publish_output(&self) {
         self.out.borrow().publish(&self.info.output);
     }
-}
-
-/// Reads what has arrived, whatever the runtime knows of it.
-fn read_by_hand(stream: &TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
-    std::io::Read::read(&mut &*socket2::SockRef::from(stream), buffer)
 }
 
 /// How far an execution came.
