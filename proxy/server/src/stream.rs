@@ -77,11 +77,10 @@ impl Stream {
     ///
     /// # Errors
     /// `WouldBlock` when nothing has arrived; others end the connection.
-    #[allow(dead_code)]
     pub(crate) fn read_by_hand(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let before = buffer.len();
         let mut chunk = [0; CHUNK];
-        let got = (&mut &*socket2::SockRef::from(self.tcp())).read(&mut chunk)?;
+        let got = (&*SockRef::from(self.tcp())).read(&mut chunk)?;
         let arrived = chunk.get(..got).unwrap_or_default();
         match self {
             Self::Plain(_) => buffer.extend_from_slice(arrived),
@@ -111,30 +110,6 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.try_write(bytes),
             Self::Tls(tls) => tls.try_write(bytes),
-        }
-    }
-
-    /// Reads once behind what `buffer` holds, whatever the runtime knows of the socket; 0 bytes at the end.
-    ///
-    /// # Errors
-    /// `WouldBlock` when nothing has arrived; others end the connection.
-    pub(crate) fn read_by_hand(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let mut chunk = [0; CHUNK];
-        let got = (&*SockRef::from(self.tcp())).read(&mut chunk)?;
-        let chunk = chunk.get(..got).unwrap_or_default();
-        match self {
-            Self::Plain(_) => {
-                buffer.extend_from_slice(chunk);
-                Ok(got)
-            }
-            Self::Tls(tls) => {
-                let before = buffer.len();
-                tls.receive(chunk, buffer)?;
-                match buffer.len() - before {
-                    0 if !tls.ended => Err(ErrorKind::WouldBlock.into()),
-                    more => Ok(more),
-                }
-            }
         }
     }
 
