@@ -71,7 +71,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 1 << 30 }
+        Self { memory_bytes: 256 << 20 }
     }
 }
 

@@ -148,7 +148,7 @@ fn a_script_that_has_written_runs_to_its_end_and_keeps_its_lease() {
 fn memory_of_scripts_is_bounded() {
     let server = server(1, 1, |_| {});
     let mut client = server.client();
-    let script = "local t = {} while true do t[#t + 1] = string.rep('x', 64 * 1024 * 1024) .. #t end";
+    let script = "local t = {} while true do t[#t + 1] = string.rep('x', 32 * 1024 * 1024) .. #t end";
     let reply = eval(&mut client, script);
     assert!(reply.starts_with("-ERR not enough memory"), "{reply}");
     assert_eq!(eval(&mut client, "return 'fine'"), "$fine");
