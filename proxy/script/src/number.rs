@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(g(-0.0, 17), "-0");
         assert_eq!(g(1e-5, 14), "1e-05");
         assert_eq!(g(0.0001, 14), "0.0001");
-        assert_eq!(g(3.14159265358979, 14), "3.1415926535898");
+        assert_eq!(g(std::f64::consts::PI, 14), "3.1415926535898");
         assert_eq!(g(f64::INFINITY, 17), "inf");
         assert_eq!(g(1e300, 14), "1e+300");
         assert_eq!(g(99999999999999.9, 14), "1e+14");
