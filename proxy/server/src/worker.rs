@@ -451,7 +451,10 @@ pub(crate) fn handle(worker: &Rc<Worker>, message: Message) {
                     conn.kill();
                 }
             }
-            Message::Reload => reload(&worker).await,
+            Message::Reload => {
+                let worker = Rc::clone(worker);
+                tokio::task::spawn_local(async move { reload(&worker).await });
+            }
             Message::Look { from, to } => {
                 worker.look();
                 if let Some(to) = to {
