@@ -49,8 +49,12 @@ impl Dealer {
             if let Some(stats) = shared.stats.first() {
                 stats.rejected_connections.add(1);
             }
-            if let Ok(mut stream) = Stream::new(client) {
-                let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+            const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
+            if client.session.is_none() {
+                // Straight to the socket, which the runtime has not looked at yet.
+                let _ = std::io::Write::write(&mut &client.tcp, FULL);
+            } else if let Ok(mut stream) = Stream::new(client) {
+                let _ = stream.try_write(FULL);
                 stream.close();
             }
             return;
