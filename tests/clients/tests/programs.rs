@@ -34,7 +34,7 @@ macro_rules! node {
 }
 
 python! {
-    redis_py on [1, 4];
+    redis_py on [1];
     rq_jobs on [1];
     celery_jobs on [1];
     locks on [1];
