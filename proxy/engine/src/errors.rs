@@ -47,7 +47,7 @@ impl Fail {
     }
 
     /// What Redis quotes of a client's bytes: up to a NUL, and no more than `max`.
-    pub(crate) fn quotable(bytes: &[u8], max: usize) -> &[u8] {
+    pub fn quotable(bytes: &[u8], max: usize) -> &[u8] {
         let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
         &bytes[..end.min(max)]
     }

@@ -117,7 +117,8 @@ fn every_parameter_is_there_and_says_what_is_wrong_in_the_same_words() {
     let has = |name: &str| ours.iter().any(|(ours, _)| ours == name);
     let missing: Vec<&String> = theirs.iter().map(|(name, _)| name).filter(|name| !has(name)).collect();
     // Of features whose parameters come with them, or settings of the process.
-    let missing: Vec<&&String> = missing.iter().filter(|name| !name.starts_with("tls-")).collect();
+    let comes = |name: &str| ["tls-", "acl", "tracking-"].iter().any(|feature| name.starts_with(feature));
+    let missing: Vec<&&String> = missing.iter().filter(|name| !comes(name)).collect();
     assert!(missing.is_empty(), "{missing:?}");
     // What is said about a value that is none. Refusals with a reason of our own come behind the check of the form.
     let mut compared = 0;

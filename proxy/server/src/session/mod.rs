@@ -272,6 +272,14 @@ pub(crate) fn run_in_script(
     true
 }
 
+/// More arguments than a subcommand takes whose arity is open.
+fn too_many(args: Args<'_>, container: &str, reply: &mut proxy_resp::Reply) {
+    let name = proxy_engine::Fail::quotable(args.at(1), 128);
+    let before = b"ERR unknown subcommand or wrong number of arguments for '";
+    let text = [&before[..], name, format!("'. Try {container} HELP.").as_bytes()].concat();
+    reply.error_bytes(&text);
+}
+
 /// "wrong number of arguments", as Redis says it.
 fn wrong_arguments(reply: &mut Reply, command: &str) {
     reply.error(&format!("ERR wrong number of arguments for '{command}' command"));

@@ -31,9 +31,7 @@ pub(super) fn pause(
     let mode = args.at(3);
     let all = args.len() == 3 || mode.eq_ignore_ascii_case(b"all");
     if args.len() > 4 {
-        return batch
-            .reply
-            .error("ERR unknown subcommand or wrong number of arguments for 'pause'. Try CLIENT HELP.");
+        return super::too_many(args, "CLIENT", &mut batch.reply);
     }
     if !all && !mode.eq_ignore_ascii_case(b"write") {
         return batch.reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL");

@@ -28,8 +28,7 @@ fn get(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
         2 => Some(DEFAULT_COUNT),
         3 => proxy_resp::parse_i64(args.at(2)).filter(|n| *n >= -1),
         _ => {
-            return reply
-                .error("ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+            return super::too_many(args, "SLOWLOG", reply);
         }
     };
     let Some(count) = count else {
