@@ -257,6 +257,53 @@ impl Default for Engine {
     }
 }
 
+/// `[users]`: who may do what, under Redis's names. Users live in the metadata log; what stands here is what they begin as.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Users {
+    /// Password of the default user, unless the metadata log knows that user already; empty = none.
+    pub requirepass: String,
+    /// A file of lines `user <name> <rule> ...`: users that the metadata log is given if it doesn't know them.
+    pub aclfile: String,
+    /// `allchannels` or `resetchannels`: what a new user may listen to.
+    pub acl_pubsub_default: String,
+    /// Most entries of ACL LOG.
+    pub acllog_max_len: u64,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self {
+            requirepass: String::new(),
+            aclfile: String::new(),
+            acl_pubsub_default: "resetchannels".to_owned(),
+            acllog_max_len: 128,
+        }
+    }
+}
+
+impl std::fmt::Debug for Users {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let requirepass = if self.requirepass.is_empty() { "" } else { "(redacted)" };
+        f.debug_struct("Users")
+            .field("requirepass", &requirepass)
+            .field("aclfile", &self.aclfile)
+            .field("acl_pubsub_default", &self.acl_pubsub_default)
+            .field("acllog_max_len", &self.acllog_max_len)
+            .finish()
+    }
+}
+
+impl Users {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if !["allchannels", "resetchannels"].contains(&self.acl_pubsub_default.as_str()) {
+            let what = format!("`{}` is neither allchannels nor resetchannels", self.acl_pubsub_default);
+            return Err(SettingsError::invalid("users.acl_pubsub_default", what));
+        }
+        Ok(())
+    }
+}
+
 /// `[memory]`: how much memory keys may take, and what happens then, under Redis's names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

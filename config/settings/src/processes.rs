@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::parts::{
     Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
+    Users,
 };
 use crate::{Settings, SettingsError, Tls};
 
@@ -37,6 +38,8 @@ pub struct Up {
     pub engine: Engine,
     /// How much memory keys may take.
     pub memory: Memory,
+    /// Who may do what.
+    pub users: Users,
     /// The three log replicas.
     pub storage: LogStorage,
     /// Where snapshots are kept.
@@ -63,6 +66,7 @@ impl Default for Up {
             limits: Limits::default(),
             engine: Engine::default(),
             memory: Memory::default(),
+            users: Users::default(),
             storage: LogStorage::default(),
             store: SnapshotStore::default(),
             snapshots: SnapshotPolicy::default(),
@@ -78,6 +82,7 @@ impl Settings for Up {
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;
+        self.users.validate()?;
         self.storage.validate()?;
         self.snapshots.validate()?;
         self.logging.validate()
@@ -165,6 +170,8 @@ pub struct Proxy {
     pub engine: Engine,
     /// How much memory keys may take.
     pub memory: Memory,
+    /// Who may do what.
+    pub users: Users,
     /// Where snapshots are kept: a node restores from there.
     pub store: SnapshotStore,
     /// Metrics, health and the admin API.
@@ -190,6 +197,7 @@ impl Default for Proxy {
             limits: Limits::default(),
             engine: Engine::default(),
             memory: Memory::default(),
+            users: Users::default(),
             store: SnapshotStore { url: "./data/snapshots".to_owned(), ..SnapshotStore::default() },
             http: Http { port: 8379, ..Http::default() },
             tls: Tls::default(),
@@ -206,6 +214,7 @@ impl Settings for Proxy {
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;
+        self.users.validate()?;
         check_store(&self.store)?;
         self.logging.validate()
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use config_runtime::tls::Tls;
-use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore};
+use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore, Users};
 use logsvc_client::LogService;
-use proxy_server::{AllocatorFigures, Hooks, ProxyConfig, TlsPort};
+use proxy_server::{AllocatorFigures, Hooks, InitialUser, ProxyConfig, TlsPort};
 use proxy_shard::{EvictionPolicy, MemoryConfig, RestoreProgress, Restored, Restorer, ShardConfig};
 use proxy_store::Keyspace;
 use snapshot_repo::{RepoConfig, Repository};
@@ -66,15 +66,40 @@ pub struct ProxySettings<'a> {
     pub memory: &'a Memory,
     /// Redis parameters that outrank the settings, see [`ProxyConfig::parameters`].
     pub parameters: Vec<(String, Vec<u8>)>,
+    pub users: &'a Users,
+}
+
+/// The users that the settings name: the password of the default user, and the lines of `aclfile`.
+fn initial_users(settings: &Users) -> Result<Vec<InitialUser>, String> {
+    let path = &settings.aclfile;
+    let mut users = if path.is_empty() {
+        Vec::new()
+    } else {
+        let text = std::fs::read(path).map_err(|error| format!("users.aclfile: {path}: {error}"))?;
+        InitialUser::from_file(&text).map_err(|error| format!("users.aclfile: {path}: {error}"))?
+    };
+    if !settings.requirepass.is_empty() {
+        if users.iter().any(InitialUser::is_default) {
+            return Err(
+                "users.requirepass and a line for the user default in users.aclfile exclude each other"
+                    .into(),
+            );
+        }
+        users.push(InitialUser::default_with_password(&settings.requirepass));
+    }
+    Ok(users)
 }
 
 /// A proxy's configuration.
+///
+/// # Errors
+/// Names the setting that can't be followed.
 pub fn proxy(
     settings: &ProxySettings<'_>,
     log: Arc<dyn LogService>,
     repository: Arc<Repository>,
     hooks: Arc<dyn Hooks>,
-) -> ProxyConfig {
+) -> Result<ProxyConfig, String> {
     let shard = ShardConfig {
         owner: settings.owner.clone(),
         lease: Duration::from_millis(settings.primary.lease_ms),
@@ -84,7 +109,7 @@ pub fn proxy(
         limits: encodings(settings.engine),
         memory: memory(settings.memory),
     };
-    ProxyConfig {
+    Ok(ProxyConfig {
         bind: settings.bind.to_owned(),
         port: settings.port,
         tls: settings.tls.clone(),
@@ -97,10 +122,13 @@ pub fn proxy(
         output_stall_ms: settings.limits.output_stall_ms,
         shard,
         parameters: settings.parameters.clone(),
+        initial_users: initial_users(settings.users)?,
+        acl_all_channels: settings.users.acl_pubsub_default == "allchannels",
+        acl_log_max: settings.users.acllog_max_len,
         restorer: Arc::new(SnapshotRestorer { repository, log: Arc::clone(&log) }),
         hooks,
         ..ProxyConfig::new(log)
-    }
+    })
 }
 
 /// The snapshotter's configuration.

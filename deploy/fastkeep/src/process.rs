@@ -196,10 +196,11 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
             limits: &settings.limits,
             engine: &settings.engine,
             memory: &settings.memory,
+            users: &settings.users,
             parameters: crate::parameters::given(&settings.redis_conf, &data)?,
         };
         let hooks = Arc::new(ProcessHooks::new(None, tls.ports.clone(), &data, Arc::clone(&stop)));
-        let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks);
+        let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks)?;
         let proxy = Arc::new(proxy_server::start(config).map_err(|error| {
             format!("cannot start the proxy on {}:{}: {error}", settings.bind, settings.port)
         })?);

@@ -98,6 +98,7 @@ fn start_proxy(
         limits: &settings.limits,
         engine: &settings.engine,
         memory: &settings.memory,
+        users: &settings.users,
         parameters: crate::parameters::given(&settings.redis_conf, Path::new(&settings.data))?,
     };
     let hooks = Arc::new(ProcessHooks::new(
@@ -106,7 +107,7 @@ fn start_proxy(
         Path::new(&settings.data),
         Arc::clone(stop),
     ));
-    let config = parts::proxy(&given, Arc::clone(log), Arc::clone(repository), hooks);
+    let config = parts::proxy(&given, Arc::clone(log), Arc::clone(repository), hooks)?;
     proxy_server::start(config)
         .map(Arc::new)
         .map_err(|error| format!("cannot start the proxy on {}:{}: {error}", settings.bind, settings.port))

@@ -88,11 +88,32 @@ impl Row {
                     (first, count, step)
                 }
             };
+            let flags =
+                if spec.flags.has(KeyFlags::VARIABLE) { self.flags_of_call(argc, &arg) } else { spec.flags };
             for i in 0..count {
-                found(first + i * step, spec.flags);
+                found(first + i * step, flags);
             }
         }
         Ok(())
+    }
+
+    /// Flags that depend on the arguments: SET reads the old value only with GET, BITFIELD may only read.
+    fn flags_of_call<'a>(&self, argc: usize, arg: &impl Fn(usize) -> &'a [u8]) -> KeyFlags {
+        let is = |at: usize, word: &str| at < argc && arg(at).eq_ignore_ascii_case(word.as_bytes());
+        let changes = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE;
+        if self.id == Id::Set {
+            let reads = (3..argc).any(|at| is(at, "GET"));
+            return if reads { changes } else { KeyFlags::OW | KeyFlags::UPDATE };
+        }
+        let mut at = 2;
+        while at < argc {
+            at += match () {
+                () if is(at, "GET") && at + 2 < argc => 3,
+                () if is(at, "OVERFLOW") && at + 1 < argc => 2,
+                () => return changes,
+            };
+        }
+        KeyFlags::RO | KeyFlags::ACCESS
     }
 }
 

@@ -1,7 +1,7 @@
 //! COMMAND and its subcommands, answered from the table. Run by the session, which has no keyspace: only
 //! arguments in, reply out.
 
-use proxy_commands::{Arg, Begin, Categories, Find, Id, KeyFlags, KeySpec, KeysError, Row, lookup, rows};
+use proxy_commands::{Arg, Begin, Categories, Find, Id, KeySpec, KeysError, Row, lookup, rows};
 use proxy_resp::{Args, Reply};
 
 use crate::dispatch::resolve;
@@ -272,7 +272,7 @@ fn get_keys(args: Args<'_>, with_flags: bool, out: &mut Reply) -> Result<(), Fai
             if with_flags {
                 out.array(2);
                 out.bulk(args.at(at));
-                words(actual_flags(row, args, flags).names(), out);
+                words(flags.names(), out);
             } else {
                 out.bulk(args.at(at));
             }
@@ -285,36 +285,6 @@ fn get_keys(args: Args<'_>, with_flags: bool, out: &mut Reply) -> Result<(), Fai
         Err(KeysError::BadCount) => return Err(BAD),
     }
     Ok(())
-}
-
-/// Flags that depend on the arguments: SET reads the old value only with GET, BITFIELD may only read.
-fn actual_flags(row: &Row, args: Args<'_>, flags: KeyFlags) -> KeyFlags {
-    match row.id {
-        Id::Set => set_flags(args),
-        Id::BitField => bitfield_flags(args),
-        _ => flags,
-    }
-}
-
-fn bitfield_flags(args: Args<'_>) -> KeyFlags {
-    let mut at = 2;
-    while at < args.len() {
-        let is = |word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
-        at += match () {
-            () if is("GET") && at + 2 < args.len() => 3,
-            () if is("OVERFLOW") && at + 1 < args.len() => 2,
-            () => return KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE,
-        };
-    }
-    KeyFlags::RO | KeyFlags::ACCESS
-}
-
-fn set_flags(args: Args<'_>) -> KeyFlags {
-    if args.slice(3..).iter().any(|arg| arg.eq_ignore_ascii_case(b"GET")) {
-        KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::UPDATE
-    } else {
-        KeyFlags::OW | KeyFlags::UPDATE
-    }
 }
 
 fn help(out: &mut Reply) {

@@ -401,7 +401,21 @@ pub fn handler(id: Id) -> Run {
         | Id::LastSave
         | Id::Shutdown
         | Id::Wait
-        | Id::WaitAof => return Run::Session,
+        | Id::WaitAof
+        | Id::Acl
+        | Id::AclCat
+        | Id::AclDeluser
+        | Id::AclDryrun
+        | Id::AclGenpass
+        | Id::AclGetuser
+        | Id::AclHelp
+        | Id::AclList
+        | Id::AclLoad
+        | Id::AclLog
+        | Id::AclSave
+        | Id::AclSetuser
+        | Id::AclUsers
+        | Id::AclWhoami => return Run::Session,
     };
     Run::Keys(handler)
 }

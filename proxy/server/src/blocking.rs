@@ -45,7 +45,7 @@ pub(crate) fn run(
     conn.info.last_command.store(row.id as u16, Relaxed);
     let Some(local) = worker.local(id) else {
         let proto = batch.reply.proto();
-        let to = conn.wait_for_answer(worker, session, id, batch);
+        let to = conn.wait_for_answer(worker, session, Some(id), batch);
         worker.forwarding.set(true);
         let work = Work::Blocking { row, args: args.to_owned(), db: session.db, slip };
         worker.send_unit(Unit { shard: id, proto, reply_to: Some(to), client, work });
@@ -65,7 +65,7 @@ pub(crate) fn run(
             Flow::Next
         }
         None => {
-            let to = conn.wait_for_answer(worker, session, id, batch);
+            let to = conn.wait_for_answer(worker, session, Some(id), batch);
             begin_wait(worker, local, shard, worker.index, Some(to));
             Flow::Block
         }

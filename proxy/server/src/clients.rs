@@ -41,6 +41,8 @@ pub(crate) struct ClientInfo {
     pub(crate) name: Mutex<Vec<u8>>,
     /// What CLIENT SETINFO said: the library and its version.
     pub(crate) library: Mutex<(Vec<u8>, Vec<u8>)>,
+    /// Name of the user that it is.
+    pub(crate) user: Mutex<Vec<u8>>,
     pub(crate) no_evict: AtomicBool,
     pub(crate) no_touch: AtomicBool,
     /// MONITOR.
@@ -161,6 +163,7 @@ impl ClientInfo {
         let output = &self.output;
         let command = command_name(self.last_command.load(Relaxed));
         let name = String::from_utf8_lossy(&self.name.lock()).into_owned();
+        let user = String::from_utf8_lossy(&self.user.lock()).into_owned();
         let memory = self.memory();
         // Redis sends from a buffer of this size, and from a list behind it.
         const BUFFER: u64 = 16 * 1024;
@@ -171,7 +174,7 @@ impl ClientInfo {
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
              ssub={shard_channels} multi={multi} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} \
-             obl={} oll={} omem={} tot-mem={} events={} cmd={command} user=default redir=-1 resp={}",
+             obl={} oll={} omem={} tot-mem={} events={} cmd={command} user={} redir=-1 resp={}",
             self.id,
             self.addr,
             self.laddr,
@@ -192,6 +195,7 @@ impl ClientInfo {
             figure(&output.held) + beyond,
             memory,
             if figure(&output.ready) > 0 { "rw" } else { "r" },
+            user,
             if self.resp3.load(Relaxed) { 3 } else { 2 },
         );
         let library = self.library.lock();

@@ -7,6 +7,7 @@ use logsvc_client::LogService;
 use proxy_shard::{Restorer, ShardConfig};
 
 use crate::handshakes::TlsPort;
+use crate::users::InitialUser;
 
 /// Everything that [`crate::start`] needs.
 pub struct ProxyConfig {
@@ -39,6 +40,12 @@ pub struct ProxyConfig {
     /// What the parameters of CONFIG start with where it differs from the settings, in the form of a redis.conf: each text
     /// with the name that messages give it. Later ones outrank earlier ones.
     pub parameters: Vec<(String, Vec<u8>)>,
+    /// Users that the metadata log is given if it knows nothing about them.
+    pub initial_users: Vec<InitialUser>,
+    /// Whether new users begin with all channels (`acl-pubsub-default`).
+    pub acl_all_channels: bool,
+    /// Most entries of ACL LOG.
+    pub acl_log_max: u64,
     /// The log.
     pub log: Arc<dyn LogService>,
     /// Where snapshots come from.
@@ -65,6 +72,9 @@ impl ProxyConfig {
             keepalive_s: 300,
             shard: ShardConfig::default(),
             parameters: Vec::new(),
+            initial_users: Vec::new(),
+            acl_all_channels: false,
+            acl_log_max: 128,
             log,
             restorer: Arc::new(proxy_shard::NoSnapshots),
             hooks: Arc::new(NoHooks),

@@ -70,11 +70,11 @@ pub(crate) struct Conn {
     stalled_since: Cell<i64>,
 }
 
-/// A command that waits for a key of a shard.
+/// A command that waits for a key of a shard, or for the metadata log.
 #[derive(Clone, Copy)]
 struct Waits {
     ticket: Ticket,
-    shard: ShardId,
+    shard: Option<ShardId>,
     /// CLIENT REPLY: its answer is dropped.
     silent: bool,
 }
@@ -176,6 +176,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         last_command: NO_COMMAND.into(),
         name: Mutex::new(Vec::new()),
         library: Mutex::default(),
+        user: Mutex::new(proxy_acl::DEFAULT.to_vec()),
         no_evict: false.into(),
         no_touch: false.into(),
         monitor: false.into(),
@@ -195,7 +196,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
             parser: Parser::new(limits),
             tail: Vec::new(),
             retry: false,
-            session: Session::new(id),
+            session: Session::new(id, &worker.shared.users),
         }),
         out: RefCell::default(),
         waker: RefCell::new(None),
@@ -219,8 +220,8 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         poll_fn(|cx| conn.poll(&worker, cx)).await;
         conn.gone.set(true);
         conn.stream.borrow_mut().close();
-        if let Some(waits) = conn.waits.take() {
-            blocking::forget(&worker, waits.shard, conn.info.id);
+        if let Some(shard) = conn.waits.take().and_then(|waits| waits.shard) {
+            blocking::forget(&worker, shard, conn.info.id);
         }
         conn.input.borrow_mut().session.end(&worker, &conn);
         if worker.shared.monitors.remove(&conn.info) {
@@ -236,6 +237,23 @@ impl Conn {
     /// Where the connection stands in its worker's table.
     pub(crate) fn token(&self) -> usize {
         self.info.token.load(Relaxed) as usize
+    }
+
+    /// Users have changed: the session looks again, and ends if its user is gone.
+    pub(crate) fn follow_users(&self, worker: &Worker) {
+        let session = &mut self.input.borrow_mut().session;
+        if !session.follow_users(&worker.shared.users) && !session.changes_users {
+            self.kill();
+        }
+    }
+
+    /// A command of this connection has changed users, and is answered.
+    pub(crate) fn users_changed(&self, worker: &Worker) {
+        let session = &mut self.input.borrow_mut().session;
+        session.changes_users = false;
+        if !session.follow_users(&worker.shared.users) {
+            self.finish();
+        }
     }
 
     /// Closes the connection now.
@@ -511,7 +529,7 @@ impl Conn {
         self: &Rc<Self>,
         worker: &Worker,
         session: &Session,
-        shard: ShardId,
+        shard: Option<ShardId>,
         batch: &mut Batch,
     ) -> Address {
         self.wait_for(worker, session, shard, batch, (1, Join::First))
@@ -526,14 +544,14 @@ impl Conn {
         batch: &mut Batch,
         (parts, rest): (usize, transaction::Rest),
     ) -> Address {
-        self.wait_for(worker, session, shard, batch, (parts, Join::Unit(rest)))
+        self.wait_for(worker, session, Some(shard), batch, (parts, Join::Unit(rest)))
     }
 
     fn wait_for(
         self: &Rc<Self>,
         worker: &Worker,
         session: &Session,
-        shard: ShardId,
+        shard: Option<ShardId>,
         batch: &mut Batch,
         (parts, merge): (usize, Join),
     ) -> Address {
@@ -733,12 +751,18 @@ impl Conn {
         worker.stopwatch.start();
         worker.stats.reads.add(1);
         let Input { parser, session, .. } = input;
+        let users = &worker.shared.users;
+        if !session.follow_users(users) {
+            self.kill();
+            return (Done { used: buffer.len(), retry: false, next: Next::End }, reply);
+        }
         let mut batch = Batch::new(reply);
         batch.reply.set_proto(session.proto);
         let mut done = Done { used: 0, retry: false, next: Next::Again };
         let pause = worker.shared.config.output_pause_bytes;
         loop {
             let rest = buffer.get(done.used..).unwrap_or_default();
+            parser.limits_mut().authenticated = session.is_authenticated() || !users.is_known();
             match parser.next(rest) {
                 Step::Command(used) => {
                     match dispatch::execute(worker, self, session, parser.args(rest), &mut batch) {

@@ -12,7 +12,7 @@ use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::pause;
 use crate::script;
-use crate::session::Session;
+use crate::session::{Session, acl};
 use crate::transaction;
 use crate::worker::Worker;
 
@@ -26,6 +26,8 @@ impl Guards {
     pub(crate) const SUBSCRIBER: Self = Self(1);
     /// A script runs here for too long; of the worker.
     pub(crate) const BUSY: Self = Self(1 << 16);
+    /// Somebody who has not said who they are, or may not do everything.
+    pub(crate) const ACL: Self = Self(2);
 
     /// CLIENT PAUSE is in force.
     pub(crate) const PAUSE: Self = Self(1 << 8);
@@ -66,8 +68,14 @@ pub(crate) fn check(
     batch: &mut Batch,
     guards: Guards,
 ) -> Result<(), Flow> {
+    if guards.has(Guards::ACL) {
+        acl::check_authenticated(worker, session, row, batch)?;
+    }
     if guards.has(Guards::BUSY) && !may_run_while_busy(row, args) {
         return Err(refuse(worker, session, row, batch, script::busy_text(worker)));
+    }
+    if guards.has(Guards::ACL) {
+        acl::check_permitted(worker, conn, session, row, args, batch)?;
     }
     if guards.has(Guards::SUBSCRIBER) && !is_for_subscribers(row.id) {
         let text = format!(
@@ -85,7 +93,13 @@ pub(crate) fn check(
 }
 
 /// Answers an error instead of running the command; an open MULTI fails with it, or ends if the command is EXEC.
-fn refuse(worker: &Worker, session: &mut Session, row: &'static Row, batch: &mut Batch, why: &str) -> Flow {
+pub(crate) fn refuse(
+    worker: &Worker,
+    session: &mut Session,
+    row: &'static Row,
+    batch: &mut Batch,
+    why: &str,
+) -> Flow {
     if row.id == Id::Exec {
         return transaction::refuse_exec(worker, session, batch, why.as_bytes());
     }

@@ -37,8 +37,10 @@ mod stats;
 mod stopwatch;
 mod stream;
 mod transaction;
+mod users;
 mod worker;
 
 pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
 pub use handshakes::TlsPort;
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};
+pub use users::InitialUser;

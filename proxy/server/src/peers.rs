@@ -101,6 +101,8 @@ pub(crate) enum Message {
     Reload,
     /// CLIENT KILL: look at the flag of this connection.
     Kill { token: usize, client: u64 },
+    /// Users have changed: every connection looks at its user.
+    Users,
     /// Close everything.
     Stop,
 }

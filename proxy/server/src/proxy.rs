@@ -33,6 +33,7 @@ use crate::script::{Busy, ScriptCache};
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use crate::stats::{Counter, WorkerStats};
+use crate::users::{self, Directory};
 use crate::worker::{self, Worker};
 
 /// How often the sums are given to the metrics.
@@ -118,6 +119,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         scripts: ScriptCache::default(),
         busy: (0..workers).map(|_| Busy::default()).collect(),
         clients: Clients::default(),
+        users: Directory::new(),
         started: Instant::now(),
         run_id: random_id(),
         slowlog: SlowLog::default(),
@@ -232,6 +234,7 @@ fn run_worker(index: usize, shared: Arc<Shared>, inbox: UnboundedReceiver<Messag
         if index == 0 {
             tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
             tokio::task::spawn_local(watch_zones(Arc::clone(&shared)));
+            tokio::task::spawn_local(users::follow(Arc::clone(&shared)));
         }
         let config = shared.config.shard.clone();
         worker::run(Rc::new(Worker::new(index, shared, &config)), inbox).await;
@@ -312,9 +315,9 @@ impl ProxyHandle {
         }
     }
 
-    /// Whether every shard is served.
+    /// Whether every shard is served, to users who are known.
     pub fn is_ready(&self) -> bool {
-        !self.shared.is_loading()
+        !self.shared.is_loading() && self.shared.users.is_known()
     }
 
     /// Stops accepting, lets what is on its way to the log arrive, closes every client, ends the workers.

@@ -25,6 +25,7 @@ use crate::push::PushQueue;
 use crate::script::{Busy, ScriptCache};
 use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
+use crate::users::Directory;
 
 /// Shared by all workers.
 pub(crate) struct Shared {
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     /// By worker: the script that has run for too long.
     pub(crate) busy: Vec<Busy>,
     pub(crate) clients: Clients,
+    pub(crate) users: Directory,
     pub(crate) started: Instant,
     pub(crate) run_id: String,
     pub(crate) slowlog: SlowLog,

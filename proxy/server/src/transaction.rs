@@ -85,6 +85,11 @@ pub(crate) fn queue(
         reply.error("ERR Command not allowed inside a transaction");
         return Flow::Next;
     }
+    if session::acl::refused_in_multi(row, args) {
+        session.reject();
+        reply.error("ERR a change of users waits for the metadata log and can't be part of a transaction");
+        return Flow::Next;
+    }
     if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {
         session.reject();
         reply.error(LOADING);
@@ -278,6 +283,10 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
         let Some(multi) = session.multi.take() else { return Flow::Next };
         batch.reply.array(multi.queued.len());
         for Queued { row, args } in &multi.queued {
+            if let Err(error) = session::acl::check_queued(worker, conn, session, row, args.as_args()) {
+                batch.reply.error(&error);
+                continue;
+            }
             step_without_shard(worker, conn, session, row, args.as_args(), batch);
             dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
             show(worker, conn, session.db, row, args.as_args());
@@ -336,6 +345,10 @@ fn here(
     let mut gate = 0;
     for Queued { row, args } in &multi.queued {
         let args = args.as_args();
+        if let Err(error) = session::acl::check_queued(worker, conn, session, row, args) {
+            batch.reply.error(&error);
+            continue;
+        }
         if let Some(sharded) = publishes(row.id) {
             batch.reply.integer(shard.publish_in_unit(sharded, args.at(1), args.at(2)));
         } else if answers_itself(row) {
@@ -410,7 +423,8 @@ fn elsewhere(
     for queued in multi.queued {
         let Queued { row, args } = queued;
         show(worker, conn, db, row, args.as_args());
-        if publishes(row.id).is_none() && answers_itself(row) {
+        let answers = publishes(row.id).is_none() && answers_itself(row);
+        if answers || !session::acl::may_run_queued(session, row, args.as_args()) {
             if row.id == Id::Select {
                 db = session::database(args.as_args().at(1)).unwrap_or(db);
             }
@@ -452,7 +466,14 @@ pub(crate) fn finish(
         return answer.reply.take();
     }
     for (Queued { row, args }, part) in own.iter().zip(others) {
-        step_without_shard(worker, conn, session, row, args.as_args(), &mut answer);
+        if let Err(error) = session::acl::check_queued(worker, conn, session, row, args.as_args()) {
+            answer.reply.error(&error);
+        } else if publishes(row.id).is_none() && answers_itself(row) {
+            step_without_shard(worker, conn, session, row, args.as_args(), &mut answer);
+        } else {
+            // Denied when the unit began, allowed since: it has not run.
+            answer.reply.error(&session::acl::denied_before());
+        }
         dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
         answer.reply.raw(part);
     }

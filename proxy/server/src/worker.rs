@@ -461,6 +461,11 @@ pub(crate) fn handle(worker: &Rc<Worker>, message: Message) {
                     worker.send_answer(from, Answer { to, bytes: Some(b"+OK\r\n".to_vec()), close: false });
                 }
             }
+            Message::Users => {
+                let conns: Vec<Rc<Conn>> =
+                    worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
+                conns.iter().for_each(|conn| conn.follow_users(&worker));
+            }
             Message::Stop => worker.told_to_stop.set(true),
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 9] = [
     &["deploy-fastkeep"],
     &["proxy-server", "snapshot-worker", "logsvc-server"],
-    &["proxy-shard"],
+    &["proxy-shard", "proxy-acl"],
     &["proxy-engine", "proxy-script"],
     &["snapshot-repo"],
     &["snapshot-rdb"],

@@ -1,5 +1,6 @@
 //! The rows, one file a documentation group. Each file is a constant; [`ALL`] strings them together.
 
+mod acl;
 mod bitmaps;
 mod connection;
 mod generic;
@@ -40,6 +41,7 @@ const GROUPS: &[&[Row]] = &[
     server::ROWS,
     observing::ROWS,
     replication::ROWS,
+    acl::ROWS,
 ];
 
 /// Number of commands, subcommands not counted.

@@ -138,6 +138,12 @@ fn percentiles(text: &[u8]) -> Result<Vec<f64>, String> {
         .collect()
 }
 
+/// Passwords are kept as digests, so there is none to show, only whether there is one.
+fn password_shown(shared: &Shared) -> String {
+    let none = shared.users.current().default_user().needs_no_password();
+    if none { String::new() } else { "(redacted)".to_owned() }
+}
+
 /// Every parameter.
 pub(crate) static PARAMS: &[Param] = &[
     // Where and for whom the server is.
@@ -175,7 +181,18 @@ pub(crate) static PARAMS: &[Param] = &[
             },
         },
     ),
-    fixed("requirepass", |_| String::new()),
+    // CONFIG SET leads to the user `default` before it comes here; see `session/acl.rs`.
+    Param { secret: true, ..fixed("requirepass", password_shown) },
+    fixed("aclfile", |_| String::new()),
+    param!(number, "acllog-max-len", acl_log_max, (0, MAX)),
+    row(
+        "acl-pubsub-default",
+        Form::Choice(&["allchannels", "resetchannels"]),
+        Access::Number {
+            get: |shared| i64::from(!shared.params.acl_all_channels.load(Relaxed)),
+            set: |shared, value| shared.params.acl_all_channels.store(value == 0, Relaxed),
+        },
+    ),
     row(
         "notify-keyspace-events",
         Form::Text,

@@ -29,6 +29,10 @@ pub(crate) struct Params {
     pub(crate) latency_tracking: AtomicBool,
     /// What INFO latencystats shows, in percent.
     pub(crate) latency_percentiles: Mutex<Vec<f64>>,
+    /// Whether new users begin with all channels.
+    pub(crate) acl_all_channels: AtomicBool,
+    /// Most entries of ACL LOG.
+    pub(crate) acl_log_max: AtomicU64,
     pub(crate) limits: Mutex<Limits>,
     /// Of all shards together.
     pub(crate) memory: Mutex<MemoryConfig>,
@@ -55,6 +59,8 @@ impl Params {
             latency_threshold_ms: AtomicU64::new(0),
             latency_tracking: AtomicBool::new(true),
             latency_percentiles: Mutex::new(vec![50.0, 99.0, 99.9]),
+            acl_all_channels: AtomicBool::new(config.acl_all_channels),
+            acl_log_max: AtomicU64::new(config.acl_log_max),
             limits: Mutex::new(config.shard.limits.clone()),
             memory: Mutex::new(config.shard.memory.clone()),
             output_limits: Mutex::default(),

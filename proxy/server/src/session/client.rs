@@ -66,7 +66,7 @@ pub(super) fn run(
 }
 
 /// What CLIENT LIST shows of this connection itself, which is in the middle of its wake.
-fn publish(conn: &Conn, session: &Session, args: Args<'_>) {
+pub(super) fn publish(conn: &Conn, session: &Session, args: Args<'_>) {
     let info = &conn.info;
     if let Ok(row) = proxy_engine::resolve(args) {
         info.last_command.store(row.id as u16, Relaxed);
@@ -204,7 +204,7 @@ impl Filter<'_> {
             && self.id.is_none_or(|id| id == client.id as i64)
             && self.addr.is_none_or(|addr| addr == text(&client.addr))
             && self.laddr.is_none_or(|addr| addr == text(&client.laddr))
-            && self.user.is_none_or(|user| user == b"default")
+            && self.user.is_none_or(|user| user == client.user.lock().as_slice())
     }
 }
 
@@ -214,7 +214,7 @@ fn kill(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, reply: &mut Reply)
     if old_form {
         filter.addr = args.get(2);
         filter.skip_me = false;
-    } else if let Err(error) = options(args, &mut filter) {
+    } else if let Err(error) = options(worker, args, &mut filter) {
         reply.error_bytes(&error);
         return Flow::Next;
     }
@@ -251,7 +251,7 @@ fn end(worker: &Worker, client: &Arc<ClientInfo>) {
     }
 }
 
-fn options<'a>(args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
+fn options<'a>(worker: &Worker, args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
     let mut at = 2;
     while at < args.len() {
         let (option, Some(value)) = (args.at(at), args.get(at + 1)) else { return Err(SYNTAX.into()) };
@@ -267,7 +267,7 @@ fn options<'a>(args: Args<'a>, filter: &mut Filter<'a>) -> Result<(), Vec<u8>> {
         } else if option.eq_ignore_ascii_case(b"laddr") {
             filter.laddr = Some(value);
         } else if option.eq_ignore_ascii_case(b"user") {
-            if value != b"default" {
+            if worker.shared.users.current().get(value).is_none() {
                 return Err([&b"ERR No such user '"[..], value, b"'"].concat());
             }
             filter.user = Some(value);

@@ -66,7 +66,7 @@ fn get(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
 }
 
 /// False when something is wrong, which is answered.
-fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) -> bool {
+pub(super) fn set(shared: &Shared, args: Args<'_>, reply: &mut Reply) -> bool {
     if args.len() < 4 || !args.len().is_multiple_of(2) {
         reply.error("ERR syntax error");
         return false;

@@ -1,4 +1,4 @@
-//! PING, SELECT, AUTH, HELLO, RESET, TIME: commands about the connection itself.
+//! PING, SELECT, HELLO, RESET, TIME: commands about the connection itself.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_resp::{Args, Protocol, Reply};
 
-use super::{ReplyMode, Session, wrong_arguments};
+use super::{ReplyMode, Session, acl, wrong_arguments};
 use crate::conn::Conn;
 use crate::dispatch::Flow;
 use crate::pause;
@@ -40,21 +40,6 @@ pub(super) fn select(session: &mut Session, args: Args<'_>, reply: &mut Reply) {
     }
 }
 
-const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
-
-/// There are no passwords yet, and the answer says so in Redis's words.
-pub(super) fn auth(args: Args<'_>, reply: &mut Reply) {
-    match args.len() {
-        2 => reply.error(
-            "ERR AUTH <password> called without any password configured for the default user. \
-             Are you sure your configuration is correct?",
-        ),
-        3 if args.at(1) == b"default" => reply.ok(),
-        3 => reply.error(WRONG_PASSWORD),
-        _ => reply.error("ERR syntax error"),
-    }
-}
-
 /// Printable, without spaces.
 pub(super) fn is_name(name: &[u8]) -> bool {
     name.iter().all(|b| (b'!'..=b'~').contains(b))
@@ -62,7 +47,13 @@ pub(super) fn is_name(name: &[u8]) -> bool {
 
 pub(super) const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 
-pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, reply: &mut Reply) {
+pub(super) fn hello(
+    worker: &Worker,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    args: Args<'_>,
+    reply: &mut Reply,
+) {
     let mut proto = session.proto;
     if let Some(version) = args.get(1) {
         proto = match proxy_resp::parse_i64(version) {
@@ -76,8 +67,9 @@ pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, repl
     let mut at = 2;
     while let Some(option) = args.get(at) {
         if option.eq_ignore_ascii_case(b"AUTH") && at + 2 < args.len() {
-            if args.at(at + 1) != b"default" {
-                return reply.error(WRONG_PASSWORD);
+            let who = (args.at(at + 1), args.at(at + 2));
+            if !acl::authenticate(worker, conn, session, args, who) {
+                return reply.error(acl::WRONG_PASSWORD);
             }
             at += 3;
         } else if option.eq_ignore_ascii_case(b"SETNAME") && at + 1 < args.len() {
@@ -92,6 +84,13 @@ pub(super) fn hello(conn: &Rc<Conn>, session: &mut Session, args: Args<'_>, repl
             text.push(b'\'');
             return reply.error_bytes(&text);
         }
+    }
+    if !session.is_authenticated() {
+        return reply.error(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same \
+             time",
+        );
     }
     if let Some(name) = name {
         *conn.info.name.lock() = name.to_vec();
@@ -125,6 +124,7 @@ pub(super) fn reset(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session,
     session.db = 0;
     session.proto = Protocol::Resp2;
     conn.info.resp3.store(false, Relaxed);
+    session.become_nobody(worker, conn);
     session.reply_mode = ReplyMode::On;
     conn.info.name.lock().clear();
     reply.set_proto(Protocol::Resp2);

@@ -1,5 +1,6 @@
 //! A connection's state, and the commands that need nothing but it.
 
+pub(crate) mod acl;
 mod admin;
 mod client;
 mod config;
@@ -16,8 +17,10 @@ mod replication;
 mod slowlog;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use logsvc_api::ShardId;
+use proxy_acl::User;
 use proxy_commands::{Id, Row};
 use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::WatchId;
@@ -28,6 +31,7 @@ use crate::guard::Guards;
 use crate::peers::{Unit, Work};
 use crate::script;
 use crate::transaction::{self, Multi};
+use crate::users::Directory;
 use crate::worker::Worker;
 
 /// CLIENT REPLY.
@@ -60,12 +64,22 @@ pub(crate) struct Session {
     pub(crate) subscriptions: Option<Box<pubsub::Subscriptions>>,
     /// Checks that concern this client.
     pub(crate) guards: Guards,
+    /// Whose rules hold: the default user's, until somebody else is let in.
+    pub(crate) user: Arc<User>,
+    /// Somebody was let in, or nobody had to say who they are when this connection began.
+    authenticated: bool,
+    /// Nobody has to say who they are.
+    open: bool,
+    /// Revision of the users as last seen.
+    users_seen: u64,
+    /// A command of its own changes users just now, and closes the connection itself if that takes its user away.
+    pub(crate) changes_users: bool,
     id: u64,
 }
 
 impl Session {
-    pub(crate) fn new(id: u64) -> Self {
-        Self {
+    pub(crate) fn new(id: u64, users: &Directory) -> Self {
+        let mut session = Self {
             proto: Protocol::Resp2,
             db: 0,
             multi: None,
@@ -76,8 +90,15 @@ impl Session {
             in_exec: false,
             subscriptions: None,
             guards: Guards::NONE,
+            user: Arc::clone(users.current().default_user()),
+            authenticated: false,
+            open: false,
+            users_seen: 0,
+            changes_users: false,
             id,
-        }
+        };
+        session.begin(users);
+        session
     }
 
     /// A command was refused: an open MULTI will not run.
@@ -135,6 +156,11 @@ pub(crate) fn run(
     args: Args<'_>,
     batch: &mut Batch,
 ) -> Flow {
+    if row.id == Id::ConfigSet
+        && let Some(flow) = acl::set_password(worker, conn, session, args, batch)
+    {
+        return flow;
+    }
     let reply = &mut batch.reply;
     match row.id {
         Id::Ping => return connection::ping(session, args, reply),
@@ -144,8 +170,8 @@ pub(crate) fn run(
             return Flow::Close;
         }
         Id::Select => connection::select(session, args, reply),
-        Id::Auth => connection::auth(args, reply),
-        Id::Hello => connection::hello(conn, session, args, reply),
+        Id::Auth => acl::auth(worker, conn, session, args, reply),
+        Id::Hello => connection::hello(worker, conn, session, args, reply),
         Id::Reset => connection::reset(worker, conn, session, reply),
         Id::Time => connection::time(reply),
         Id::Multi => transaction::multi(session, reply),
@@ -157,6 +183,20 @@ pub(crate) fn run(
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),
         Id::Info => info::info(worker, args, reply),
+        Id::Acl
+        | Id::AclCat
+        | Id::AclDeluser
+        | Id::AclDryrun
+        | Id::AclGenpass
+        | Id::AclGetuser
+        | Id::AclHelp
+        | Id::AclList
+        | Id::AclLoad
+        | Id::AclLog
+        | Id::AclSave
+        | Id::AclSetuser
+        | Id::AclUsers
+        | Id::AclWhoami => return acl::run(worker, conn, session, row, args, batch),
         Id::Config
         | Id::ConfigGet
         | Id::ConfigHelp

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use proxy_acl::User;
 use proxy_commands::Id;
 use proxy_resp::{Args, Protocol, Reply};
 
@@ -41,6 +42,12 @@ impl Subscriptions {
             Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
             Kind::Shard => self.shard_channels.len(),
         }
+    }
+
+    /// Whether a user may listen to all of it.
+    pub(super) fn are_allowed(&self, user: &User) -> bool {
+        self.channels.iter().chain(&self.shard_channels).all(|name| user.may_hear(name, false))
+            && self.patterns.iter().all(|name| user.may_hear(name, true))
     }
 
     fn is_empty(&self) -> bool {
