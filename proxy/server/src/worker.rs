@@ -464,7 +464,9 @@ pub(crate) fn handle(worker: &Rc<Worker>, message: Message) {
             Message::Users => {
                 let conns: Vec<Rc<Conn>> =
                     worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
-                conns.iter().for_each(|conn| conn.follow_users(&worker));
+                for conn in conns {
+                    conn.follow_users(&worker);
+                }
             }
             Message::Stop => worker.told_to_stop.set(true),
         }

@@ -487,7 +487,9 @@ fn cat(args: Args<'_>, reply: &mut Reply) {
         _ => return bad_subcommand(args, reply),
     };
     reply.array(names.len());
-    names.iter().for_each(|name| reply.bulk(name.as_bytes()));
+    for name in names {
+        reply.bulk(name.as_bytes());
+    }
 }
 
 fn dry_run(worker: &Worker, args: Args<'_>, reply: &mut Reply) {
