@@ -465,7 +465,7 @@ pub(crate) fn handle(worker: &Rc<Worker>, message: Message) {
                 let conns: Vec<Rc<Conn>> =
                     worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
                 for conn in conns {
-                    conn.follow_users(&worker);
+                    conn.follow_users(worker);
                 }
             }
             Message::Stop => worker.told_to_stop.set(true),

@@ -80,14 +80,18 @@ fn every_worker_has_the_new_rules_when_they_are_answered() {
     let mut admin = server.client();
     let mut clients: Vec<_> = (0..8).map(|_| server.client()).collect();
     assert_eq!(admin.ask("ACL SETUSER ann on nopass ~* +@all"), "+OK");
-    clients.iter_mut().for_each(|client| assert_eq!(client.ask("AUTH ann x"), "+OK"));
+    for client in &mut clients {
+        assert_eq!(client.ask("AUTH ann x"), "+OK");
+    }
     for _ in 0..50 {
         assert_eq!(admin.ask("ACL SETUSER ann -get"), "+OK");
         for client in &mut clients {
             assert!(client.ask("GET k").starts_with("-NOPERM"));
         }
         assert_eq!(admin.ask("ACL SETUSER ann +get"), "+OK");
-        clients.iter_mut().for_each(|client| assert_eq!(client.ask("GET k"), "nil"));
+        for client in &mut clients {
+            assert_eq!(client.ask("GET k"), "nil");
+        }
     }
 }
 

@@ -125,7 +125,9 @@ fn wrong_passwords_leave_others_served() {
             }
             (served, slowest)
         });
-        attackers.into_iter().for_each(|attacker| attacker.join().unwrap());
+        for attacker in attackers {
+            attacker.join().unwrap();
+        }
         over.store(true, Ordering::Relaxed);
         let (served, slowest) = others.join().unwrap();
         println!("{served} writes of others meanwhile, the slowest in {slowest:?}");
