@@ -245,7 +245,12 @@ impl Row {
             self.flags = self.flags.with(flags[i]);
             i += 1;
         }
-        self.categories = self.categories.with(implied_categories(self.flags));
+        let mut implied = self.flags;
+        // Of scripts Redis does not say that they read, whatever their flags.
+        if matches!(self.group, Group::Scripting) && implied.has(Flags::READONLY) {
+            implied = Flags(implied.0 & !Flags::READONLY.0);
+        }
+        self.categories = self.categories.with(implied_categories(implied));
         self
     }
 
