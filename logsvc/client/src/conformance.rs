@@ -13,7 +13,7 @@ use logsvc_api::{Block, BlockBuilder, Epoch, Position, RecordKind, ShardId};
 use crate::{Appender, Claim, LogError, LogService};
 
 /// Shards that the suite uses.
-pub const SHARDS: u32 = 8;
+pub const SHARDS: u32 = 9;
 const LONG: Duration = Duration::from_secs(20);
 const EVERYTHING: usize = 64 << 20;
 
@@ -27,6 +27,7 @@ pub async fn run(log: &Arc<dyn LogService>) {
     trim_lets_whole_blocks_go(log, 5).await;
     garbage_is_refused(log, 6).await;
     a_deep_pipeline_stays_in_order(log, 7).await;
+    a_released_lease_is_not_waited_out(log, 8).await;
     metadata_compares_and_sets(log).await;
     metadata_is_watched(log).await;
     unknown_shards_are_refused(log).await;
@@ -154,6 +155,22 @@ async fn a_newer_claim_fences_the_older(log: &Arc<dyn LogService>, shard: ShardI
     let blocks = read_all(log, shard, 1).await;
     assert_eq!(blocks.last().unwrap().records().next().unwrap().body, b"by the new one");
     assert_eq!(blocks.len(), 2);
+}
+
+async fn a_released_lease_is_not_waited_out(log: &Arc<dyn LogService>, shard: ShardId) {
+    let mut old = Primary::claim(log, shard, "old", 60_000).await;
+    old.append(2, b"by the old one");
+    old.settle().await.unwrap();
+    log.lead_from(shard, &log.describe(shard).await.unwrap().replicas[0].az).await.unwrap();
+    log.release_lease(shard, old.epoch).await.unwrap();
+    assert_eq!(log.describe(shard).await.unwrap().lease_remaining_ms, 0);
+    let begin = Instant::now();
+    let new = Primary::claim(log, shard, "new", 60_000).await;
+    assert!(begin.elapsed() < Duration::from_secs(30), "a released lease was waited out");
+    assert_eq!((new.epoch, new.builder.tail()), (old.epoch + 1, 2));
+    let late = log.release_lease(shard, old.epoch).await;
+    assert_eq!(late, Err(LogError::Fenced { epoch: new.epoch }));
+    assert!(log.describe(shard).await.unwrap().lease_remaining_ms > 0);
 }
 
 async fn a_claim_is_conditional(log: &Arc<dyn LogService>, shard: ShardId) {

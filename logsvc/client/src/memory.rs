@@ -310,6 +310,23 @@ impl LogService for MemoryLog {
         })
     }
 
+    async fn release_lease(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError> {
+        let released = self.inner.with(shard, |shard| match &mut shard.lease {
+            Some(lease) if shard.epoch == epoch => {
+                lease.length = Duration::ZERO;
+                lease.ends = Instant::now();
+                Ok(())
+            }
+            _ => Err(LogError::Fenced { epoch: shard.epoch }),
+        });
+        self.inner.notify();
+        released
+    }
+
+    async fn lead_from(&self, shard: ShardId, _zone: &str) -> Result<(), LogError> {
+        self.inner.with(shard, |_| Ok(()))
+    }
+
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError> {
         self.inner.with(shard, |shard| {
             shard.trim = shard.trim.max(up_to.min(shard.committed_end().0));

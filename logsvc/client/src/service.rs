@@ -130,6 +130,20 @@ pub trait LogService: Send + Sync + 'static {
     /// `Fenced` when `epoch` isn't in force any more.
     async fn renew(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError>;
 
+    /// Gives the lease back: the next claim need not wait. The owner has stopped serving and has nothing on its way any more; it
+    /// neither appends nor renews under this epoch afterwards, whatever the answer is.
+    ///
+    /// # Errors
+    /// `Fenced` when `epoch` isn't in force any more.
+    async fn release_lease(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError>;
+
+    /// Asks the leader of a shard's group to hand leadership to the replica in `zone`. A hint: it may come to nothing, and
+    /// appends that are on their way are sent again by themselves.
+    ///
+    /// # Errors
+    /// `Refused` when no replica votes there, `Unavailable`.
+    async fn lead_from(&self, shard: ShardId, zone: &str) -> Result<(), LogError>;
+
     /// Lets everything up to `up_to` go (at most up to the tail). A block that also holds later positions stays until those go too.
     /// The trim point never moves back.
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError>;

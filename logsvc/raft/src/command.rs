@@ -33,6 +33,10 @@ pub enum Command {
     Renew {
         epoch: Epoch,
     },
+    /// This epoch's owner gives its lease back: whoever has the whole log may claim at once.
+    Release {
+        epoch: Epoch,
+    },
     /// Records up to this position are in a verified snapshot and may go.
     Trim {
         position: Position,
@@ -101,6 +105,10 @@ impl Command {
                 put_expect(&mut out, expect);
                 out.bytes(key.as_bytes());
             }
+            Self::Release { epoch } => {
+                out.u8(6);
+                out.u64(epoch);
+            }
         }
         Ok((EntryKind::Control, Bytes::from(out)))
     }
@@ -129,6 +137,7 @@ impl Command {
                 let expect = take_expect(&mut take)?;
                 Self::MetaDelete { key: take.string()?, expect }
             }
+            6 => Self::Release { epoch: take.u64()? },
             _ => return None,
         };
         take.end(command)

@@ -345,8 +345,20 @@ impl<S: LogStorage> Replica<S> {
         self.work(sink);
     }
 
+    /// The connection to a node broke. A follower of a leader there need not wait out the election timeout: a process
+    /// that ended closes its connections. It asks the others (pre-vote), who refuse while they hear the leader. One
+    /// after the other, in the order of their nodes, so that they don't split the votes.
     pub fn unreachable(&mut self, node: u16) {
-        if self.stopped.is_none() && self.is_leader() {
+        if self.stopped.is_some() {
+            return;
+        }
+        if self.leader().is_some_and(|leader| leader.node() == node) && !self.is_leader() {
+            let before = |id: &&u64| ReplicaId(**id).node() < self.id.node() && ReplicaId(**id).node() != node;
+            let ticks = 1 + 2 * self.members.voters.iter().filter(before).count();
+            let raft = &mut self.raw.raft;
+            let soon = raft.randomized_election_timeout().saturating_sub(ticks);
+            raft.election_elapsed = raft.election_elapsed.max(soon).max(self.config.election_ticks);
+        } else if self.is_leader() {
             let peers: Vec<u64> = self.members.all().filter(|id| ReplicaId(*id).node() == node).collect();
             for peer in peers {
                 self.raw.report_unreachable(peer);

@@ -67,6 +67,23 @@ pub fn renewed(reply: CallReply) -> Result<(), LogError> {
     }
 }
 
+/// What became of a release.
+pub fn released(reply: CallReply) -> Result<(), LogError> {
+    match reply {
+        CallReply::Applied(Outcome::Released { .. }) => Ok(()),
+        CallReply::Applied(Outcome::Fenced { epoch }) => Err(LogError::Fenced { epoch }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// What became of a hint to lead from elsewhere.
+pub fn hinted(reply: CallReply) -> Result<(), LogError> {
+    match reply {
+        CallReply::Accepted => Ok(()),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// What became of a trim.
 pub fn trimmed(reply: CallReply) -> Result<(), LogError> {
     match reply {

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 9] = [
     &["snapshot-rdb"],
     &["logsvc-client", "logsvc-raft"],
     &["config-runtime"],
-    &["proxy-resp", "proxy-commands", "proxy-store", "logsvc-api", "config-settings"],
+    &["proxy-resp", "proxy-commands", "proxy-store", "logsvc-api", "config-settings", "config-cluster"],
 ];
 
 /// (crate, package that only it may name, both as in Cargo.toml)

@@ -111,6 +111,20 @@ impl LogService for Client {
         }
     }
 
+    async fn release_lease(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError> {
+        match self.call(shard, &Request::Release { shard, epoch }, true).await? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn lead_from(&self, shard: ShardId, zone: &str) -> Result<(), LogError> {
+        match self.call(shard, &Request::LeadFrom { shard, zone: zone.to_owned() }, true).await? {
+            Answer::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError> {
         match self.call(shard, &Request::Trim { shard, up_to }, true).await? {
             Answer::Done => Ok(()),

@@ -36,6 +36,10 @@ pub mod kind {
     pub const META_LIST: u8 = 20;
     /// Metadata: wait for a change.
     pub const META_WATCH: u8 = 21;
+    /// Give a lease back.
+    pub const RELEASE: u8 = 22;
+    /// Lead a group from another zone.
+    pub const LEAD_FROM: u8 = 23;
     /// Done, nothing more to say.
     pub const DONE: u8 = 40;
     /// A shard's description.
@@ -195,6 +199,8 @@ pub enum Request {
     MetaPut { key: String, value: Bytes, expect: Option<u64> },
     MetaList { prefix: String },
     MetaWatch { since: u64, wait_ms: u32 },
+    Release { shard: ShardId, epoch: Epoch },
+    LeadFrom { shard: ShardId, zone: String },
 }
 
 impl Request {
@@ -213,6 +219,8 @@ impl Request {
             Self::MetaPut { .. } => kind::META_PUT,
             Self::MetaList { .. } => kind::META_LIST,
             Self::MetaWatch { .. } => kind::META_WATCH,
+            Self::Release { .. } => kind::RELEASE,
+            Self::LeadFrom { .. } => kind::LEAD_FROM,
         }
     }
 
@@ -225,7 +233,9 @@ impl Request {
                 out.u32(claim.shard).text(&claim.owner).u64(claim.lease_ms);
                 out.u64(claim.expected_epoch).u64(claim.expected_tail);
             }
-            Self::Renew { shard, epoch: number } | Self::Trim { shard, up_to: number } => {
+            Self::Renew { shard, epoch: number }
+            | Self::Release { shard, epoch: number }
+            | Self::Trim { shard, up_to: number } => {
                 out.u32(*shard).u64(*number);
             }
             Self::Tail { shard, from } => drop(out.u32(*shard).u64(*from)),
@@ -239,6 +249,7 @@ impl Request {
             Self::MetaGet { key: text } | Self::MetaList { prefix: text } => drop(out.text(text)),
             Self::MetaPut { key, value, expect } => drop(out.text(key).bytes(value).optional_u64(*expect)),
             Self::MetaWatch { since, wait_ms } => drop(out.u64(*since).u32(*wait_ms)),
+            Self::LeadFrom { shard, zone } => drop(out.u32(*shard).text(zone)),
         }
     }
 
@@ -255,6 +266,8 @@ impl Request {
                 expected_tail: r.u64()?,
             }),
             kind::RENEW => Self::Renew { shard: r.u32()?, epoch: r.u64()? },
+            kind::RELEASE => Self::Release { shard: r.u32()?, epoch: r.u64()? },
+            kind::LEAD_FROM => Self::LeadFrom { shard: r.u32()?, zone: r.text()? },
             kind::TRIM => Self::Trim { shard: r.u32()?, up_to: r.u64()? },
             kind::READ => {
                 Self::Read { shard: r.u32()?, from: r.u64()?, max_bytes: r.u32()?, wait_ms: r.u32()? }

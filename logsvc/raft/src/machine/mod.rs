@@ -48,6 +48,9 @@ pub enum Outcome {
     Renewed {
         epoch: Epoch,
     },
+    Released {
+        epoch: Epoch,
+    },
     /// The trim point afterwards; it never moves back and never passes the tail.
     Trimmed {
         trim: Position,

@@ -84,12 +84,17 @@ impl ShardState {
         Outcome::Appended { first, last, duplicate: false }
     }
 
-    /// Applies a claim, renewal or trim; `None` for a command of another kind of group.
+    /// Applies a claim, renewal, release or trim; `None` for a command of another kind of group.
     pub(crate) fn apply_control(&mut self, command: &Command) -> Option<Outcome> {
         match command {
             Command::Claim(claim) => Some(self.claim(claim)),
             Command::Renew { epoch } if *epoch == self.epoch => Some(Outcome::Renewed { epoch: self.epoch }),
-            Command::Renew { .. } => Some(Outcome::Fenced { epoch: self.epoch }),
+            Command::Release { epoch } if *epoch == self.epoch => {
+                // No lease is left to wait out; the epoch stays its owner's until the next claim.
+                self.lease_ms = 0;
+                Some(Outcome::Released { epoch: self.epoch })
+            }
+            Command::Renew { .. } | Command::Release { .. } => Some(Outcome::Fenced { epoch: self.epoch }),
             Command::Trim { position } => {
                 self.trim_to(*position);
                 Some(Outcome::Trimmed { trim: self.trim })

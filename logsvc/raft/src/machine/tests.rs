@@ -62,6 +62,9 @@ fn appends_follow_the_claimed_epoch_and_the_tail() {
     assert_eq!(apply(&mut machine, Command::Append(third)), Outcome::Fenced { epoch: 2 });
     assert_eq!(apply(&mut machine, Command::Renew { epoch: 1 }), Outcome::Fenced { epoch: 2 });
     assert_eq!(apply(&mut machine, Command::Renew { epoch: 2 }), Outcome::Renewed { epoch: 2 });
+    assert_eq!(apply(&mut machine, Command::Release { epoch: 1 }), Outcome::Fenced { epoch: 2 });
+    assert_eq!(apply(&mut machine, Command::Release { epoch: 2 }), Outcome::Released { epoch: 2 });
+    assert_eq!(machine.shard().map(|shard| (shard.epoch, shard.lease_ms)), Some((2, 0)));
 }
 
 #[test]

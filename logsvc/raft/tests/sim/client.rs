@@ -97,6 +97,14 @@ impl Client {
             self.builder = None;
             return out;
         }
+        if self.unacknowledged.is_empty() && rng.chance(4) {
+            // A planned hand-over: it believes in nothing of this epoch any more, whatever answers still come.
+            let epoch = std::mem::take(&mut self.epoch);
+            self.builder = None;
+            self.lease_until = 0;
+            self.send(&mut out, token, now, Sent::Other, Command::Release { epoch });
+            return out;
+        }
         self.append(now, &mut out, token, rng);
         if rng.chance(60) {
             let epoch = self.epoch;

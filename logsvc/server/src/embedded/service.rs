@@ -166,6 +166,18 @@ impl LogService for Embedded {
         outcome::renewed(self.call(shard, || Call::Propose(Command::Renew { epoch })).await?)
     }
 
+    async fn release_lease(&self, shard: ShardId, epoch: Epoch) -> Result<(), LogError> {
+        self.check(shard)?;
+        outcome::released(self.call(shard, || Call::Propose(Command::Release { epoch })).await?)
+    }
+
+    async fn lead_from(&self, shard: ShardId, zone: &str) -> Result<(), LogError> {
+        self.check(shard)?;
+        let node = self.replicas.iter().find(|replica| replica.az() == zone).map(|replica| replica.number());
+        let node = node.ok_or_else(|| LogError::Refused(format!("no log replica is in {zone}")))?;
+        outcome::hinted(self.call(shard, || Call::Transfer(node)).await?)
+    }
+
     async fn trim(&self, shard: ShardId, up_to: Position) -> Result<(), LogError> {
         self.check(shard)?;
         outcome::trimmed(self.call(shard, || Call::Propose(Command::Trim { position: up_to })).await?)

@@ -226,6 +226,9 @@ impl Driver {
                     self.request(group, Request::Propose(command), Waiting::Call(reply));
                 }
                 Call::Query(query) => self.request(group, Request::ReadIndex, Waiting::Query(query, reply)),
+                Call::Transfer(node) => {
+                    self.request(group, Request::TransferLeader { node }, Waiting::Call(reply));
+                }
             },
             Message::Stop => self.stop = true,
         }
@@ -488,6 +491,7 @@ fn outcome_of(result: Result<Change, Refusal>) -> Result<Outcome, Refusal> {
 fn call_result(result: Result<Change, Refusal>) -> CallResult {
     match result {
         Ok(Change::Applied { outcome, .. }) => Ok(CallReply::Applied(outcome)),
+        Ok(Change::Accepted) => Ok(CallReply::Accepted),
         Ok(_) => Err(call_error(Refusal::Uncertain)),
         Err(refusal) => Err(call_error(refusal)),
     }

@@ -41,6 +41,8 @@ pub enum Call {
     Propose(Command),
     /// Look at the state, no older than the call.
     Query(Query),
+    /// Hand leadership to the replica on that node.
+    Transfer(NodeNumber),
 }
 
 /// A look at a group's state.
@@ -59,6 +61,8 @@ pub enum Query {
 pub enum CallReply {
     /// The command was applied.
     Applied(Outcome),
+    /// The request was taken up; nothing is promised.
+    Accepted,
     /// A shard.
     Description(Box<ShardDescription>),
     /// A value.

@@ -229,6 +229,8 @@ async fn answer(shared: &Shared, replica: &Replica, request: Request) -> Answer 
         Request::Claim(claim) => claim.shard,
         Request::Describe { shard }
         | Request::Renew { shard, .. }
+        | Request::Release { shard, .. }
+        | Request::LeadFrom { shard, .. }
         | Request::Trim { shard, .. }
         | Request::Read { shard, .. } => *shard,
         _ => META_GROUP,
@@ -245,7 +247,7 @@ async fn answer(shared: &Shared, replica: &Replica, request: Request) -> Answer 
         Request::MetaWatch { since, wait_ms } => {
             watch(replica, since, Duration::from_millis(wait_ms.into())).await
         }
-        request => match call(replica, group, request).await {
+        request => match call(shared, replica, group, request).await {
             Ok(answer) => answer,
             Err(CallError::Log(error)) => failed(error),
             Err(CallError::NotLeader(node)) => {
@@ -257,7 +259,12 @@ async fn answer(shared: &Shared, replica: &Replica, request: Request) -> Answer 
 }
 
 /// What only the leader can answer.
-async fn call(replica: &Replica, group: GroupId, request: Request) -> Result<Answer, CallError> {
+async fn call(
+    shared: &Shared,
+    replica: &Replica,
+    group: GroupId,
+    request: Request,
+) -> Result<Answer, CallError> {
     let ask = async |call: Call| replica.call(group, call).await;
     let log = CallError::Log;
     Ok(match request {
@@ -271,6 +278,16 @@ async fn call(replica: &Replica, group: GroupId, request: Request) -> Result<Ans
         }
         Request::Renew { epoch, .. } => {
             outcome::renewed(ask(Call::Propose(Command::Renew { epoch })).await?).map_err(log)?;
+            Answer::Done
+        }
+        Request::Release { epoch, .. } => {
+            outcome::released(ask(Call::Propose(Command::Release { epoch })).await?).map_err(log)?;
+            Answer::Done
+        }
+        Request::LeadFrom { zone, .. } => {
+            let node = shared.zones.iter().find(|(_, name)| **name == zone).map(|(node, _)| *node);
+            let node = node.ok_or_else(|| log(LogError::Refused(format!("no log replica is in {zone}"))))?;
+            outcome::hinted(ask(Call::Transfer(node)).await?).map_err(log)?;
             Answer::Done
         }
         Request::Trim { up_to, .. } => {
