@@ -28,9 +28,8 @@ pub fn place<'a>(members: &[Member<'a>], shards: u32, replicas: u32) -> Vec<Vec<
         ranked.sort_by_key(|at| std::cmp::Reverse(score(members[*at].id, shard)));
         let mut chosen: Vec<usize> = Vec::with_capacity(copies);
         while chosen.len() < copies {
-            let in_zone = |at: usize| {
-                chosen.iter().filter(|other| members[**other].zone == members[at].zone).count()
-            };
+            let in_zone =
+                |at: usize| chosen.iter().filter(|other| members[**other].zone == members[at].zone).count();
             let free = ranked.iter().copied().filter(|at| !chosen.contains(at));
             let best = free.min_by_key(|at| {
                 let full = if chosen.is_empty() {
@@ -56,8 +55,9 @@ pub fn place<'a>(members: &[Member<'a>], shards: u32, replicas: u32) -> Vec<Vec<
 /// How much a shard wants to be on a node: FNV-1a over both, finished as in splitmix64 so that near numbers part.
 fn score(id: &str, shard: u32) -> u64 {
     let bytes = id.bytes().chain(shard.to_le_bytes());
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)

@@ -13,8 +13,8 @@ mod tls;
 pub use error::SettingsError;
 pub use layers::{Source, keys, load};
 pub use parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
-    Users,
+    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
+    SnapshotStore, Users,
 };
 pub use processes::{LogService, Proxy, Snapshot, Up};
 pub use tls::{LogTls, Tls};

@@ -130,7 +130,7 @@ pub struct LogStorage {
 
 impl Default for LogStorage {
     fn default() -> Self {
-        Self { cache_mb: 64, tick_ms: 25, election_ms: 350, replace_wiped: true }
+        Self { cache_mb: 64, tick_ms: 25, election_ms: 250, replace_wiped: true }
     }
 }
 
@@ -169,6 +169,31 @@ impl Primary {
                 "primary.lease_ms",
                 "must be at least 200 and twice primary.lease_margin_ms",
             ));
+        }
+        Ok(())
+    }
+}
+
+/// `[node]`: a proxy among others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// `host` or `host:port` under which other nodes reach this one's Redis endpoint; empty = `bind` and `port`.
+    pub advertise: String,
+    /// Replicas that each shard should have beside its primary, as far as there are nodes.
+    pub replicas: u32,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { advertise: String::new(), replicas: 2 }
+    }
+}
+
+impl Node {
+    pub(crate) fn validate(&self) -> Result<(), SettingsError> {
+        if self.replicas > 5 {
+            return Err(SettingsError::invalid("node.replicas", "must be from 0 to 5"));
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Primary, SnapshotPolicy, SnapshotStore,
-    Users,
+    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
+    SnapshotStore, Users,
 };
 use crate::{Settings, SettingsError, Tls};
 
@@ -162,6 +162,8 @@ pub struct Proxy {
     pub shards: u32,
     /// The log service.
     pub log: LogCluster,
+    /// Its place among other nodes.
+    pub node: Node,
     /// The primary's lease.
     pub primary: Primary,
     /// What clients may use up.
@@ -193,7 +195,8 @@ impl Default for Proxy {
             redis_conf: String::new(),
             shards: 1,
             log: LogCluster::default(),
-            primary: Primary { lease_ms: 2_000, lease_margin_ms: 200 },
+            node: Node::default(),
+            primary: Primary { lease_ms: 1_000, lease_margin_ms: 100 },
             limits: Limits::default(),
             engine: Engine::default(),
             memory: Memory::default(),
@@ -211,6 +214,7 @@ impl Settings for Proxy {
         check_shards(self.shards)?;
         self.log.validate()?;
         self.tls.validate(needed(&[("tls_port", self.tls_port), ("http.tls_port", self.http.tls_port)]))?;
+        self.node.validate()?;
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;

@@ -4,8 +4,9 @@
 //! refused by name.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use config_cluster::{ClusterMap, NODES, NodeRecord, RoleName, failover_key};
 use config_runtime::http::{Handler, HttpRequest, HttpResponse};
 use config_runtime::metrics_page::MetricsPage;
 use hyper::{Method, StatusCode};
@@ -20,6 +21,7 @@ use snapshot_worker::SnapshotterHandle;
 pub struct Api {
     mode: &'static str,
     shards: u32,
+    zone: Option<String>,
     started: Instant,
     page: MetricsPage,
     log: Option<Arc<dyn LogService>>,
@@ -27,17 +29,35 @@ pub struct Api {
     snapshots: Option<(Arc<SnapshotterHandle>, Arc<Repository>)>,
 }
 
+/// How long a planned hand-over may take.
+const FAILOVER_LIMIT: Duration = Duration::from_secs(10);
+
 type Answer = Result<Value, (StatusCode, String)>;
 
 impl Api {
     /// An API of a process of this kind, without parts yet.
     pub fn new(mode: &'static str, shards: u32, page: MetricsPage) -> Self {
-        Self { mode, shards, started: Instant::now(), page, log: None, proxy: None, snapshots: None }
+        Self {
+            mode,
+            shards,
+            zone: None,
+            started: Instant::now(),
+            page,
+            log: None,
+            proxy: None,
+            snapshots: None,
+        }
     }
 
     /// Adds the log.
     pub fn with_log(mut self, log: Arc<dyn LogService>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Adds the zone that the process is in.
+    pub fn in_zone(mut self, zone: &str) -> Self {
+        self.zone = Some(zone.to_owned());
         self
     }
 
@@ -87,7 +107,8 @@ impl Api {
         match (method, question) {
             (&Method::GET, "status") => Ok(self.status()),
             (&Method::GET, "nodes") => self.nodes().await,
-            (&Method::GET, "shards") => self.shards(),
+            (&Method::GET, "shards") => self.shards().await,
+            (&Method::POST, "failover") => self.failover(query).await,
             (&Method::GET, "log") => self.log_info().await,
             (&Method::GET, "snapshots") => self.list_snapshots().await,
             (&Method::POST, "snapshots") => self.create_snapshot(shard_of(query)?).await,
@@ -100,7 +121,10 @@ impl Api {
     fn why_not_ready(&self) -> Option<String> {
         let (proxy, _) = self.proxy.as_ref()?;
         let status = proxy.status();
-        let waiting = status.shards.iter().find(|shard| shard.role != Role::Primary);
+        if proxy.is_ready() {
+            return None;
+        }
+        let waiting = status.shards.iter().find(|shard| !matches!(shard.role, Role::Primary | Role::Replica));
         waiting.map(|shard| format!("shard {}: {}", shard.shard, shard.note))
     }
 
@@ -127,24 +151,84 @@ impl Api {
         status
     }
 
-    fn shards(&self) -> Answer {
-        match &self.proxy {
-            Some(_) => Ok(json!({ "shards": self.shard_rows() })),
-            None => Err(self.lacks("proxy")),
+    /// Shards of this process, and what the cluster's other nodes say about theirs.
+    async fn shards(&self) -> Answer {
+        let own = self.proxy.as_ref().map(|(_, owner)| owner.as_str());
+        let mut rows = match self.shard_rows() {
+            Value::Array(rows) => rows,
+            _ => Vec::new(),
+        };
+        for node in self.accounts().await? {
+            if Some(node.id.as_str()) == own {
+                continue;
+            }
+            rows.extend(node.shards.iter().map(|held| {
+                json!({
+                    "shard": held.shard, "node": node.id, "zone": node.zone, "role": held.role, "epoch": held.epoch,
+                    "position": held.position, "lag_records": held.lag_records, "lag_ms": held.lag_ms,
+                    "detail": held.note,
+                })
+            }));
         }
+        rows.sort_by_key(|row| (row["shard"].as_u64(), row["role"] != "primary"));
+        Ok(json!({ "shards": rows }))
+    }
+
+    /// What nodes have written about themselves.
+    async fn accounts(&self) -> Result<Vec<NodeRecord>, (StatusCode, String)> {
+        let log = self.log.as_ref().ok_or_else(|| self.lacks("log"))?;
+        let listed = log.meta_list(NODES).await;
+        let listed = listed.map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("metadata log: {e}")))?;
+        Ok(listed.iter().filter_map(|(_, found)| NodeRecord::decode(&found.value)).collect())
+    }
+
+    /// Asks for a planned hand-over and waits until another epoch is served.
+    async fn failover(&self, query: &str) -> Answer {
+        let shard = shard_of(query)?.unwrap_or(0);
+        let to = query.split('&').find_map(|pair| pair.strip_prefix("to=")).unwrap_or("*").to_owned();
+        let log = self.log.as_ref().ok_or_else(|| self.lacks("log"))?;
+        let failed = |e: logsvc_client::LogError| (StatusCode::SERVICE_UNAVAILABLE, format!("log: {e}"));
+        let before = log.describe(shard).await.map_err(failed)?;
+        let map = ClusterMap::new(self.accounts().await?);
+        let follows = |id: &str| map.replicas(shard).any(|(node, _)| node.id == id);
+        if (to == "*" && map.replicas(shard).next().is_none()) || (to != "*" && !follows(&to)) {
+            let what = if to == "*" {
+                "no replica follows it".to_owned()
+            } else {
+                format!("{to} is no replica of it")
+            };
+            return Err((StatusCode::CONFLICT, format!("shard {shard} can't be handed over: {what}")));
+        }
+        log.meta_put(&failover_key(shard), to.into_bytes().into(), None).await.map_err(failed)?;
+        let begun = Instant::now();
+        while begun.elapsed() < FAILOVER_LIMIT {
+            let now = log.describe(shard).await.map_err(failed)?;
+            if now.epoch > before.epoch {
+                return Ok(json!({
+                    "shard": shard, "from": before.owner, "to": now.owner, "epoch": now.epoch,
+                    "milliseconds": begun.elapsed().as_millis() as u64,
+                }));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err((StatusCode::GATEWAY_TIMEOUT, format!("shard {shard} was not handed over in {FAILOVER_LIMIT:?}")))
     }
 
     fn shard_rows(&self) -> Value {
         let Some((proxy, _)) = &self.proxy else { return json!([]) };
         let status = proxy.status();
+        let own = self.proxy.as_ref().map(|(_, owner)| owner);
         let rows = status.shards.iter().map(|shard| {
             json!({
                 "shard": shard.shard,
+                "node": own,
+                "zone": self.zone,
                 "role": format!("{:?}", shard.role).to_lowercase(),
                 "epoch": shard.epoch,
                 "position": shard.position,
                 "durable": shard.durable,
                 "lag_records": shard.lag,
+                "lag_ms": shard.lag_ms,
                 "keys": shard.keys,
                 "bytes": shard.bytes,
                 "lease_left_ms": shard.lease_left_ms,
@@ -156,14 +240,34 @@ impl Api {
         rows.collect()
     }
 
-    /// This process's node, and the log's replicas as shard 0's leader sees them.
+    /// This process's node and the others, and the log's replicas as shard 0's leader sees them.
     async fn nodes(&self) -> Answer {
         let mut nodes = Vec::new();
+        let own = self.proxy.as_ref().map(|(_, owner)| owner.as_str());
         if let Some((proxy, owner)) = &self.proxy {
             let state = if self.why_not_ready().is_none() { "serving" } else { "not ready" };
             nodes.push(json!({
-                "id": owner, "kind": "proxy", "address": format!("port {}", proxy.port()), "state": state,
-                "detail": self.why_not_ready(),
+                "id": owner, "kind": "proxy", "zone": self.zone, "address": format!("port {}", proxy.port()),
+                "state": state, "engine": proxy_shard::ENGINE_VERSION, "detail": self.why_not_ready(),
+            }));
+        }
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+        for node in self.accounts().await? {
+            if Some(node.id.as_str()) == own {
+                nodes.retain(|known| known["id"] != node.id.as_str());
+            }
+            let silent_ms = now_ms.saturating_sub(node.beat);
+            let state = match silent_ms {
+                _ if node.leaving => "leaving",
+                0..=3_000 => "serving",
+                _ => "silent",
+            };
+            let count = |role| node.shards.iter().filter(|held| held.role == role).count();
+            let detail =
+                format!("{} primaries, {} replicas", count(RoleName::Primary), count(RoleName::Replica));
+            nodes.push(json!({
+                "id": node.id, "kind": "proxy", "zone": node.zone, "address": node.address, "http": node.http,
+                "state": state, "engine": node.engine_version, "silent_ms": silent_ms, "detail": detail,
             }));
         }
         for description in self.descriptions().await? {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use config_runtime::tls::Tls;
 use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore, Users};
 use logsvc_client::LogService;
-use proxy_server::{AllocatorFigures, Hooks, InitialUser, ProxyConfig, TlsPort};
+use proxy_server::{AllocatorFigures, ClusterConfig, Hooks, InitialUser, ProxyConfig, TlsPort};
 use proxy_shard::{EvictionPolicy, MemoryConfig, RestoreProgress, Restored, Restorer, ShardConfig};
 use proxy_store::Keyspace;
 use snapshot_repo::{RepoConfig, Repository};
@@ -66,6 +66,8 @@ pub struct ProxySettings<'a> {
     pub memory: &'a Memory,
     /// Redis parameters that outrank the settings, see [`ProxyConfig::parameters`].
     pub parameters: Vec<(String, Vec<u8>)>,
+    /// Its place among other nodes; `None` when it is alone.
+    pub cluster: Option<ClusterConfig>,
     pub users: &'a Users,
 }
 
@@ -122,6 +124,7 @@ pub fn proxy(
         output_stall_ms: settings.limits.output_stall_ms,
         shard,
         parameters: settings.parameters.clone(),
+        cluster: settings.cluster.clone(),
         initial_users: initial_users(settings.users)?,
         acl_all_channels: settings.users.acl_pubsub_default == "allchannels",
         acl_log_max: settings.users.acllog_max_len,

@@ -11,7 +11,7 @@ use config_settings::{Http, LogCluster, LogService as LogSettings, Logging, Prox
 use logsvc_client::LogService;
 use logsvc_client::tcp::{Endpoint, LinkTls, TcpConfig, TcpLog};
 use logsvc_server::{PeerConfig, ServerConfig};
-use proxy_server::ProxyHandle;
+use proxy_server::{ClusterConfig, ProxyHandle};
 use snapshot_worker::Snapshotter;
 use tokio::sync::Notify;
 
@@ -59,7 +59,7 @@ pub async fn stop_requested(stop: &Notify) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits until every shard is served. False when asked to stop before that.
+/// Waits until every shard is served, or followed by one node of several. False when asked to stop before that.
 pub async fn wait_until_served(proxy: &ProxyHandle, stop: &Notify) -> bool {
     let served = async {
         while !proxy.is_ready() {
@@ -198,14 +198,22 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
             memory: &settings.memory,
             users: &settings.users,
             parameters: crate::parameters::given(&settings.redis_conf, &data)?,
+            cluster: Some(ClusterConfig {
+                zone: settings.zone.clone(),
+                advertise: settings.node.advertise.clone(),
+                http: http.address().map(|address| address.to_string()).unwrap_or_default(),
+                replicas: settings.node.replicas,
+            }),
         };
         let hooks = Arc::new(ProcessHooks::new(None, tls.ports.clone(), &data, Arc::clone(&stop)));
         let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks)?;
         let proxy = Arc::new(proxy_server::start(config).map_err(|error| {
             format!("cannot start the proxy on {}:{}: {error}", settings.bind, settings.port)
         })?);
-        let api =
-            Api::new("proxy", settings.shards, page).with_log(log).with_proxy(Arc::clone(&proxy), &owner);
+        let api = Api::new("proxy", settings.shards, page)
+            .in_zone(&settings.zone)
+            .with_log(log)
+            .with_proxy(Arc::clone(&proxy), &owner);
         http.announce();
         http.serve(&api.handler());
         if wait_until_served(&proxy, &stop).await {

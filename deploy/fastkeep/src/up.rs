@@ -100,6 +100,7 @@ fn start_proxy(
         memory: &settings.memory,
         users: &settings.users,
         parameters: crate::parameters::given(&settings.redis_conf, Path::new(&settings.data))?,
+        cluster: None,
     };
     let hooks = Arc::new(ProcessHooks::new(
         Some(Arc::clone(snapshotter)),

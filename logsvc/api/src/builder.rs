@@ -40,6 +40,17 @@ impl BlockBuilder {
         Self { buffer, shard, record_start: HEADER_BYTES, record_count: 0, tail, chain, chain_before: chain }
     }
 
+    /// Goes on behind records that others wrote: the log's last record is at `tail` with checksum `chain`. What was gathered
+    /// here is dropped.
+    pub fn follow(&mut self, tail: Position, chain: u64) {
+        self.buffer.truncate(HEADER_BYTES);
+        self.record_start = HEADER_BYTES;
+        self.record_count = 0;
+        self.tail = tail;
+        self.chain = chain;
+        self.chain_before = chain;
+    }
+
     /// Opens a record and returns the buffer to append its body to. A record still open is dropped.
     #[inline]
     pub fn begin(&mut self, kind: RecordKind) -> &mut Vec<u8> {

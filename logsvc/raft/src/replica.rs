@@ -353,7 +353,8 @@ impl<S: LogStorage> Replica<S> {
             return;
         }
         if self.leader().is_some_and(|leader| leader.node() == node) && !self.is_leader() {
-            let before = |id: &&u64| ReplicaId(**id).node() < self.id.node() && ReplicaId(**id).node() != node;
+            let before =
+                |id: &&u64| ReplicaId(**id).node() < self.id.node() && ReplicaId(**id).node() != node;
             let ticks = 1 + 2 * self.members.voters.iter().filter(before).count();
             let raft = &mut self.raw.raft;
             let soon = raft.randomized_election_timeout().saturating_sub(ticks);

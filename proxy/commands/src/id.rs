@@ -221,6 +221,8 @@ pub enum Id {
     Discard,
     Watch,
     Unwatch,
+    Readonly,
+    Readwrite,
     Subscribe,
     Unsubscribe,
     PSubscribe,

@@ -86,6 +86,7 @@ pub enum Group {
     Transactions,
     Pubsub,
     Scripting,
+    Cluster,
     Server,
 }
 
@@ -107,6 +108,7 @@ impl Group {
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
             Group::Scripting => "scripting",
+            Group::Cluster => "cluster",
             Group::Server => "server",
         }
     }
@@ -128,7 +130,7 @@ impl Group {
             Group::Transactions => Categories::TRANSACTION,
             // Its category follows from the flag.
             Group::Scripting => Categories::SCRIPTING,
-            Group::Pubsub | Group::Server => Categories(0),
+            Group::Pubsub | Group::Cluster | Group::Server => Categories(0),
         }
     }
 }

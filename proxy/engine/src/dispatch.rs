@@ -319,6 +319,8 @@ pub fn handler(id: Id) -> Run {
         | Id::Discard
         | Id::Watch
         | Id::Unwatch
+        | Id::Readonly
+        | Id::Readwrite
         | Id::Subscribe
         | Id::Unsubscribe
         | Id::PSubscribe

@@ -12,6 +12,7 @@ mod inline;
 mod number;
 mod parse;
 mod reply;
+mod scan;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use double::format_double;
@@ -19,3 +20,4 @@ pub use inline::split_line;
 pub use number::parse_i64;
 pub use parse::{Limits, Parser, ProtocolError, Step};
 pub use reply::{Mark, Protocol, Reply};
+pub use scan::{Malformed, ReplyScanner, split_reply};

@@ -12,14 +12,15 @@ use std::time::Instant;
 
 use logsvc_api::ShardId;
 use proxy_commands::Row;
-use proxy_resp::Args;
-use proxy_shard::{Answer as Late, Blocker, Shard};
+use proxy_resp::{Args, Reply};
+use proxy_shard::{Answer as Late, Blocker, Displaced, Shard, TERM_ENDED, Unserved};
 use tokio::sync::Notify;
 
 use crate::committer;
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{self, Flow};
 use crate::peers::{Address, Answer, Unit, Work};
+use crate::remote;
 use crate::session::Session;
 use crate::worker::{Local, Waiter, Worker};
 
@@ -43,17 +44,25 @@ pub(crate) fn run(
     let client = conn.info.id;
     let slip = Arc::clone(&conn.info.slip);
     conn.info.last_command.store(row.id as u16, Relaxed);
-    let Some(local) = worker.local(id) else {
+    let elsewhere = |slip, batch: &mut Batch| {
         let proto = batch.reply.proto();
         let to = conn.wait_for_answer(worker, session, Some(id), batch);
         worker.forwarding.set(true);
         let work = Work::Blocking { row, args: args.to_owned(), db: session.db, slip };
         worker.send_unit(Unit { shard: id, proto, reply_to: Some(to), client, work });
-        return Flow::Block;
+        Flow::Block
+    };
+    let Some(local) = worker.local(id).filter(|_| !conn.via_lane.get()) else {
+        return elsewhere(slip, batch);
     };
     let mut shard = local.shard.borrow_mut();
-    if let Err(flow) = dispatch::admit(worker, &mut shard, row, batch) {
-        return flow;
+    match dispatch::admit(worker, &mut shard, row) {
+        Ok(()) => {}
+        Err(Unserved::Full) => return Flow::Park(id),
+        Err(Unserved::Loading) => {
+            drop(shard);
+            return remote::turned_away(worker, conn, batch).unwrap_or_else(|| elsewhere(slip, batch));
+        }
     }
     let start = batch.reply.len();
     match shard.run_or_wait(&Blocker { client, slip }, row, args, (session.db, slot), &mut batch.reply) {
@@ -94,7 +103,22 @@ pub(crate) fn begin_wait(
 
 /// Takes up what the shard has decided about those who wait.
 pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
-    let answers = local.shard.borrow_mut().take_answers();
+    let (answers, displaced) = {
+        let mut held = local.shard.borrow_mut();
+        (held.take_answers(), held.take_displaced())
+    };
+    for Displaced { client, row, args, db, proto, slip } in displaced {
+        let Some((peer, to)) = local.blocked.borrow_mut().remove(&client) else { continue };
+        if worker.shared.cluster.is_some() {
+            // It has done nothing, so it may wait elsewhere.
+            let work = Work::Blocking { row, args, db, slip };
+            remote::submit(worker, peer, Unit { shard, proto, reply_to: Some(to), client, work });
+        } else {
+            let mut reply = Reply::new(proto);
+            reply.error(TERM_ENDED);
+            committer::answer(worker, peer, Answer { to, bytes: Some(reply.take()), close: true });
+        }
+    }
     for Late { client, bytes, gate, close } in answers {
         let Some((peer, to)) = local.blocked.borrow_mut().remove(&client) else { continue };
         if gate == 0 || worker.is_open(shard, gate) {
@@ -108,7 +132,7 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
 /// The client is gone; it waited for a shard here or elsewhere.
 pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
     match worker.local(shard) {
-        Some(local) => forget_here(local, client),
+        Some(local) => forget_here(worker, local, client),
         None => worker.send_unit(Unit {
             shard,
             proto: proxy_resp::Protocol::Resp2,
@@ -120,7 +144,8 @@ pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
 }
 
 /// As [`forget`], on the shard's worker. What was served already stays served, as in Redis.
-pub(crate) fn forget_here(local: &Local, client: u64) {
+pub(crate) fn forget_here(worker: &Worker, local: &Local, client: u64) {
+    remote::forget(worker, client);
     local.shard.borrow_mut().forget_blocked(client);
     local.blocked.borrow_mut().remove(&client);
     // It may not even have begun to wait.
@@ -144,6 +169,7 @@ pub(crate) fn unblock(worker: &Rc<Worker>, shard: ShardId, client: u64, with_err
 
 /// As [`unblock`], on the shard's worker.
 pub(crate) fn unblock_here(worker: &Worker, local: &Local, client: u64, with_error: bool) {
+    remote::unblock(worker, client, with_error);
     local.shard.borrow_mut().unblock(client, with_error);
     worker.kick();
 }

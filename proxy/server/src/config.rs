@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use logsvc_client::LogService;
 use proxy_shard::{Restorer, ShardConfig};
 
+use crate::cluster::ClusterConfig;
 use crate::handshakes::TlsPort;
 use crate::users::InitialUser;
 
@@ -52,6 +53,8 @@ pub struct ProxyConfig {
     pub restorer: Arc<dyn Restorer>,
     /// What the rest of the process does for the proxy.
     pub hooks: Arc<dyn Hooks>,
+    /// Its place among other nodes; `None` when it is alone.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl ProxyConfig {
@@ -78,6 +81,7 @@ impl ProxyConfig {
             log,
             restorer: Arc::new(proxy_shard::NoSnapshots),
             hooks: Arc::new(NoHooks),
+            cluster: None,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::out_queue::{OutQueue, Released, Ticket};
 use crate::output_limits::Excess;
 use crate::peers::Address;
 use crate::pubsub::Publication;
+use crate::remote;
 use crate::session::{ReplyMode, Session};
 use crate::stream::{Accepted, Stream};
 use crate::worker::{Waiter, Worker, unix_ms};
@@ -66,6 +67,8 @@ pub(crate) struct Conn {
     excess_since: Cell<i64>,
     /// The client is gone; what it has published is still to leave.
     gone: Cell<bool>,
+    /// Something of it is on its way to another node: what follows must not overtake it.
+    pub(crate) via_lane: Cell<bool>,
     /// Since when the client takes no byte, unix ms; 0 when it does.
     stalled_since: Cell<i64>,
 }
@@ -209,6 +212,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         merging: RefCell::default(),
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
+        via_lane: Cell::new(false),
         stalled_since: Cell::new(0),
     });
     let token = worker.conns.borrow_mut().insert(Rc::clone(&conn));
@@ -227,6 +231,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         if worker.shared.monitors.remove(&conn.info) {
             pause::tell_others(&worker);
         }
+        remote::client_gone(&worker, conn.info.id);
         worker.shared.clients.remove(conn.info.id);
         conn.gone.set(true);
         conn.leave(&worker);
@@ -500,6 +505,9 @@ impl Conn {
         };
         if let Some(None) = &done {
             merging.retain(|merging| merging.ticket != to.ticket);
+        }
+        if merging.is_empty() {
+            self.via_lane.set(false);
         }
         drop(merging);
         let done = done.map(|all| {

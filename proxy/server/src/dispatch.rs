@@ -16,7 +16,7 @@ use crate::merge::Join;
 use crate::peers::{Address, Answer, Part, Unit, Work};
 use crate::session::{self, ReplyMode, Session};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{blocking, committer, guard, monitor, script, split, transaction};
+use crate::{blocking, committer, guard, monitor, remote, script, split, transaction};
 
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 pub(crate) const CROSSSLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -86,6 +86,7 @@ pub(crate) fn execute(
             }
             flow
         }
+        Err(_) if remote::link_command(worker, conn, args, batch) => Flow::Next,
         Err(fail) => {
             worker.stats.error(fail.as_bytes());
             refused_form(worker, args);
@@ -304,13 +305,15 @@ fn sort_leaves(worker: &Worker, row: &Row, args: Args<'_>, shard: Option<ShardId
             .any(|tag| tag.is_none_or(|tag| Some(shared.shard_of(slot_of(tag))) != shard))
 }
 
-/// Whether a shard that lives here may run a command now, by the clock as last read; else what the connection does.
+/// Whether a shard that lives here may run a command now, by the clock as last read.
 #[inline]
-pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row, batch: &mut Batch) -> Result<(), Flow> {
-    admit_as(worker, shard, row.flags.has(Flags::WRITE), batch)
+pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row) -> Result<(), Unserved> {
+    let (now, now_ms) = worker.now();
+    shard.set_clock(now, now_ms);
+    shard.admit(row.flags.has(Flags::WRITE))
 }
 
-/// As [`admit`], for a unit that may `write`.
+/// As [`admit`], for a unit that may `write`; else what the connection does.
 #[inline]
 pub(crate) fn admit_as(
     worker: &Worker,
@@ -353,9 +356,17 @@ pub(crate) fn on_shard(
         );
         return Flow::Next;
     };
+    if conn.via_lane.get() {
+        return away(worker, conn, session, (row, args), (id, slot), batch);
+    }
     let mut shard = local.shard.borrow_mut();
-    if let Err(flow) = admit(worker, &mut shard, row, batch) {
-        return flow;
+    match admit(worker, &mut shard, row) {
+        Ok(()) => {}
+        Err(Unserved::Full) => return Flow::Park(id),
+        Err(Unserved::Loading) => {
+            drop(shard);
+            return away(worker, conn, session, (row, args), (id, slot), batch);
+        }
     }
     let start = batch.reply.len();
     let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
@@ -374,6 +385,37 @@ pub(crate) fn on_shard(
             std::thread::sleep(time);
         }
     }
+    Flow::Next
+}
+
+/// A command on a shard that lives here and isn't served here, or whose client has others on the way that it must not
+/// overtake: it goes to whoever serves the shard, or is a read that a replica may answer.
+#[cold]
+fn away(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &Session,
+    (row, args): (&'static Row, Args<'_>),
+    (id, slot): (ShardId, Option<u16>),
+    batch: &mut Batch,
+) -> Flow {
+    if let Some(local) = worker.local(id).filter(|_| remote::wants_stale(worker, conn.info.id, row)) {
+        let mut shard = local.shard.borrow_mut();
+        let (now, now_ms) = worker.now();
+        shard.set_clock(now, now_ms);
+        if shard.admits_stale_reads() {
+            shard.run(row, args, session.db, slot, &mut batch.reply);
+        } else {
+            // Not passed on: the primary may be ahead of what this node will show next.
+            batch.reply.error(LOADING);
+        }
+        return Flow::Next;
+    }
+    if let Some(flow) = remote::turned_away(worker, conn, batch) {
+        return flow;
+    }
+    let work = Work::Command { row, args: args.to_owned(), db: session.db };
+    forward(worker, conn, session, batch, id, work);
     Flow::Next
 }
 
@@ -396,25 +438,37 @@ pub(crate) fn forward(
     worker.send_unit(Unit { shard, proto: batch.reply.proto(), reply_to, client, work });
 }
 
-/// Runs a unit that another worker (`from`) has sent.
+/// Runs a unit that another worker (`from`) has sent, here or wherever its shard is served.
 pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
+    if worker.shared.cluster.is_some() && remote::takes(worker, &unit) {
+        return remote::submit(worker, from, unit);
+    }
+    run_unit(worker, from, unit);
+}
+
+/// Runs a unit on a shard of this worker.
+pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let Some(local) = worker.local(unit.shard) else { return };
-    let write = match &unit.work {
-        Work::Command { row, .. } if is_script(row) => script::may_write(row),
-        Work::Command { row, .. } | Work::Blocking { row, .. } => row.flags.has(Flags::WRITE),
-        Work::Transaction { write, .. } => *write,
-        Work::Watch { .. } | Work::Unwatch { .. } => false,
+    match &unit.work {
         Work::Unblock { client, with_error } => {
             return blocking::unblock_here(worker, local, *client, *with_error);
         }
-        Work::Forget => return blocking::forget_here(local, unit.client),
-    };
+        Work::Forget => return blocking::forget_here(worker, local, unit.client),
+        _ => {}
+    }
+    let write = unit.writes();
     worker.stopwatch.start();
     let mut shard = local.shard.borrow_mut();
     let (now, now_ms) = worker.now();
     shard.set_clock(now, now_ms);
     let behind = local.parked_clients.borrow().contains(&unit.client);
-    let admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
+    let mut admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
+    if admitted == Err(Unserved::Loading)
+        && shard.admits_stale_reads()
+        && remote::is_stale_read(worker, &unit)
+    {
+        admitted = Ok(());
+    }
     let mut reply = Reply::new(unit.proto);
     // Where parts of the answer end, but for the last one.
     let mut ends = Vec::new();

@@ -7,6 +7,7 @@
 
 mod blocking;
 mod clients;
+mod cluster;
 mod committer;
 mod config;
 mod conn;
@@ -27,12 +28,14 @@ mod peers;
 mod proxy;
 mod pubsub;
 mod push;
+mod remote;
 mod script;
 mod secrets;
 mod session;
 mod shared;
 mod slowlog;
 mod split;
+mod standing;
 mod stats;
 mod stopwatch;
 mod stream;
@@ -40,6 +43,7 @@ mod transaction;
 mod users;
 mod worker;
 
+pub use cluster::ClusterConfig;
 pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
 pub use handshakes::TlsPort;
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};

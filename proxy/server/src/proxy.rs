@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::clients::Clients;
+use crate::cluster::{self, Cluster};
 use crate::config::ProxyConfig;
 use crate::handshakes::{self, HandshakeStats, TlsPort};
 use crate::latency::Latency;
@@ -36,6 +37,8 @@ use crate::stats::{Counter, WorkerStats};
 use crate::users::{self, Directory};
 use crate::worker::{self, Worker};
 
+/// How long a clean stop waits for other nodes to take the shards over.
+const HAND_OVER: Duration = Duration::from_secs(4);
 /// How often the sums are given to the metrics.
 const METRICS_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,8 +70,10 @@ pub struct ShardView {
     pub position: Position,
     /// Last position known to be durable.
     pub durable: Position,
-    /// Records between the two.
+    /// Records between the two; of a replica, records of the log that it lacks.
     pub lag: Position,
+    /// Milliseconds since a replica was level with the log.
+    pub lag_ms: u64,
     /// Keys over all databases.
     pub keys: u64,
     /// Bytes of keys and values.
@@ -112,6 +117,15 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         shards,
         workers,
         status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
+        orders: (0..shards).map(|_| Arc::default()).collect(),
+        cluster: config.cluster.clone().map(|cluster| {
+            Arc::new(Cluster::new(
+                cluster,
+                config.shard.owner.clone(),
+                &config.bind,
+                plain.as_ref().map_or(0, port_of),
+            ))
+        }),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
         inboxes,
         pushes: (0..workers).map(|_| PushQueue::default()).collect(),
@@ -235,6 +249,11 @@ fn run_worker(index: usize, shared: Arc<Shared>, inbox: UnboundedReceiver<Messag
             tokio::task::spawn_local(publish_metrics(Arc::clone(&shared)));
             tokio::task::spawn_local(watch_zones(Arc::clone(&shared)));
             tokio::task::spawn_local(users::follow(Arc::clone(&shared)));
+            if let Some(cluster) = &shared.cluster {
+                tokio::task::spawn_local(cluster::publish(Arc::clone(&shared), Arc::clone(cluster)));
+                tokio::task::spawn_local(cluster::watch(Arc::clone(&shared), Arc::clone(cluster)));
+                tokio::task::spawn_local(cluster::lead_near(Arc::clone(&shared), Arc::clone(cluster)));
+            }
         }
         let config = shared.config.shard.clone();
         worker::run(Rc::new(Worker::new(index, shared, &config)), inbox).await;
@@ -300,6 +319,7 @@ impl ProxyHandle {
             position: status.position.load(Relaxed),
             durable: status.durable.load(Relaxed),
             lag: status.lag(),
+            lag_ms: status.lag_ms(worker::unix_ms()),
             keys: status.total_keys(),
             bytes: status.bytes.load(Relaxed),
             lease_left_ms: status.lease_left_ms.load(Relaxed),
@@ -315,13 +335,18 @@ impl ProxyHandle {
         }
     }
 
-    /// Whether every shard is served, to users who are known.
+    /// Whether every shard is served, or followed if this is one node of several, to users who are known.
     pub fn is_ready(&self) -> bool {
-        !self.shared.is_loading() && self.shared.users.is_known()
+        self.shared.is_ready() && self.shared.users.is_known()
     }
 
     /// Stops accepting, lets what is on its way to the log arrive, closes every client, ends the workers.
     pub async fn shutdown(&self) {
+        if let Some(cluster) = &self.shared.cluster
+            && !cluster::leave(&self.shared, cluster, HAND_OVER).await
+        {
+            tracing::warn!("not every shard could be handed over; its lease runs out by itself");
+        }
         self.shared.stopping.store(true, Relaxed);
         self.shared.stop_tls.notify_one();
         self.shared.closing.notify_one();
@@ -335,5 +360,8 @@ impl ProxyHandle {
             }
         })
         .await;
+        if let Some(cluster) = &self.shared.cluster {
+            cluster.unregister(&self.shared.config.log).await;
+        }
     }
 }

@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use logsvc_api::ShardId;
 use parking_lot::Mutex;
-use proxy_shard::{Role, ShardStatus};
+use proxy_shard::{Orders, Role, ShardStatus};
 use proxy_store::SLOTS;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clients::Clients;
+use crate::cluster::Cluster;
 use crate::config::ProxyConfig;
 use crate::handshakes::HandshakeStats;
 use crate::latency::Latency;
@@ -41,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) shards: u32,
     pub(crate) workers: usize,
     pub(crate) status: Vec<Arc<ShardStatus>>,
+    /// By shard: what the cluster wants of this node.
+    pub(crate) orders: Vec<Arc<Orders>>,
+    /// The other nodes, if this is one of several.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) stats: Vec<Arc<WorkerStats>>,
     pub(crate) inboxes: Vec<UnboundedSender<Message>>,
     /// By worker: messages for its connections.
@@ -90,8 +95,14 @@ impl Shared {
         shard as usize % self.workers
     }
 
-    /// Whether some shard isn't served yet.
+    /// Whether some shard isn't served yet. One node of several holds or passes on what it can't run instead.
     pub(crate) fn is_loading(&self) -> bool {
-        self.status.iter().any(|status| status.role() != Role::Primary)
+        self.cluster.is_none() && self.status.iter().any(|status| status.role() != Role::Primary)
+    }
+
+    /// Whether whatever clients ask is answered: every shard is served, or followed.
+    pub(crate) fn is_ready(&self) -> bool {
+        let ready = |role| role == Role::Primary || self.cluster.is_some() && role == Role::Replica;
+        self.status.iter().all(|status| ready(status.role()))
     }
 }

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use logsvc_api::ShardId;
 use proxy_commands::{Merge, Row};
 use proxy_resp::{Args, OwnedArgs, Reply};
+use proxy_shard::Unserved;
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow};
 use crate::merge::{Join, SCAN_SLOT_BITS};
 use crate::peers::{Address, Unit, Work};
+use crate::remote;
 use crate::script;
 use crate::session::Session;
 use crate::worker::Worker;
@@ -131,18 +133,24 @@ fn spread(
     batch: &mut Batch,
 ) -> Flow {
     // Nothing runs before everything that lives here may run.
+    let mut away = conn.via_lane.get();
     for piece in &pieces {
         let Some(local) = worker.local(piece.shard) else { continue };
-        let mut shard = local.shard.borrow_mut();
-        if let Err(flow) = dispatch::admit(worker, &mut shard, row, batch) {
-            return flow;
+        match dispatch::admit(worker, &mut local.shard.borrow_mut(), row) {
+            Ok(()) => {}
+            Err(Unserved::Full) => return Flow::Park(piece.shard),
+            Err(Unserved::Loading) => away = true,
         }
     }
+    if away && let Some(flow) = remote::turned_away(worker, conn, batch) {
+        return flow;
+    }
+    let here = |shard| worker.local(shard).filter(|_| !away);
     let proto = batch.reply.proto();
     let mut parts: Vec<Option<Vec<u8>>> = Vec::with_capacity(pieces.len());
     let mut gates = Vec::new();
     for piece in &pieces {
-        parts.push(worker.local(piece.shard).map(|local| {
+        parts.push(here(piece.shard).map(|local| {
             let mut reply = Reply::new(proto);
             let mut shard = local.shard.borrow_mut();
             let gate = if dispatch::is_script(row) {

@@ -19,8 +19,8 @@ use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
 use crate::script;
 use crate::session::{self, Session};
-use crate::split;
 use crate::worker::Worker;
+use crate::{remote, split};
 
 pub(crate) const ABORT_LOADING: &str =
     "EXECABORT Transaction discarded because of: LOADING Redis is loading the dataset in memory";
@@ -218,12 +218,18 @@ pub(crate) fn watch(
     }
     let id = session.watch_id();
     let db = session.db;
-    let mut remote = Vec::new();
+    let mut elsewhere = Vec::new();
     for (shard, keys) in by_shard {
         if !session.watched.contains(&shard) {
             session.watched.push(shard);
         }
-        match worker.local(shard) {
+        if worker.shared.cluster.is_some()
+            && !serves(worker, conn, shard)
+            && let Some(flow) = remote::turned_away(worker, conn, batch)
+        {
+            return flow;
+        }
+        match worker.local(shard).filter(|_| !conn.via_lane.get()) {
             Some(local) => {
                 let mut shard = local.shard.borrow_mut();
                 let (now, now_ms) = worker.now();
@@ -232,19 +238,19 @@ pub(crate) fn watch(
                     shard.watch(id, db, key);
                 }
             }
-            None => remote.push((shard, keys)),
+            None => elsewhere.push((shard, keys)),
         }
     }
-    if remote.is_empty() {
+    if elsewhere.is_empty() {
         batch.reply.ok();
         return Flow::Next;
     }
     // The answer must not come before the watch is in place everywhere.
     let proto = batch.reply.proto();
-    let parts = vec![None; remote.len()];
+    let parts = vec![None; elsewhere.len()];
     let ticket = conn.expect(worker, batch, Merging { ticket: 0, parts, merge: Join::AllOk, proto });
     let client = conn.info.id;
-    for (part, (shard, keys)) in remote.into_iter().enumerate() {
+    for (part, (shard, keys)) in elsewhere.into_iter().enumerate() {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         worker.send_unit(Unit {
             shard,
@@ -255,6 +261,16 @@ pub(crate) fn watch(
         });
     }
     Flow::Next
+}
+
+/// Whether a shard is served by this worker, with nothing of the client on its way elsewhere.
+fn serves(worker: &Worker, conn: &Conn, shard: ShardId) -> bool {
+    let (now, now_ms) = worker.now();
+    worker.local(shard).is_none_or(|local| {
+        let mut shard = local.shard.borrow_mut();
+        shard.set_clock(now, now_ms);
+        shard.admit(false).is_ok()
+    }) && !conn.via_lane.get()
 }
 
 /// EXEC.
@@ -293,7 +309,7 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
         }
         return Flow::Next;
     };
-    if let Some(local) = worker.local(target) {
+    if let Some(local) = worker.local(target).filter(|_| !conn.via_lane.get()) {
         let (now, now_ms) = worker.now();
         let mut shard = local.shard.borrow_mut();
         shard.set_clock(now, now_ms);
@@ -302,7 +318,13 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
             Err(Unserved::Full) => return Flow::Park(target),
             Err(Unserved::Loading) => {
                 drop(shard);
-                return give_up(worker, session, batch, ABORT_LOADING);
+                if worker.shared.cluster.is_none() {
+                    return give_up(worker, session, batch, ABORT_LOADING);
+                }
+                if let Some(flow) = remote::turned_away(worker, conn, batch) {
+                    return flow;
+                }
+                return execute(worker, conn, session, batch);
             }
         }
         if multi.takes_memory && shard.make_room() == Room::None {
@@ -314,7 +336,7 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
     let watch = watched.map(|_| session.watch_id());
     session.watched.clear();
     session.watched_keys = 0;
-    if worker.local(target).is_some() {
+    if worker.local(target).is_some() && !conn.via_lane.get() {
         here(worker, conn, session, &multi, (target, watch), batch);
         Flow::Next
     } else {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use logsvc_api::{Position, ShardId};
 use proxy_commands::{Flags, Row};
 use proxy_resp::{Args, Reply};
-use proxy_shard::{Audience, Host, Room, Shard, ShardConfig};
+use proxy_shard::{Audience, Host, Keeper, Room, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -27,6 +27,7 @@ use crate::output_limits::OutputLimits;
 use crate::peers::{Address, Answer, Message, Unit};
 use crate::pubsub::Subscribers;
 use crate::push;
+use crate::remote::Lane;
 use crate::script::Scripts;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
@@ -99,6 +100,8 @@ pub(crate) struct Worker {
     pub(crate) tracked: Cell<bool>,
     /// Connections whose next command waits for the end of a pause.
     pub(crate) postponed: RefCell<Vec<Rc<Conn>>>,
+    /// By client: what is on its way to other nodes.
+    pub(crate) lanes: RefCell<HashMap<u64, Rc<Lane>>>,
     clock_base: Cell<(Instant, i64)>,
     now: Cell<(Instant, i64)>,
     params_seen: Cell<u64>,
@@ -152,6 +155,7 @@ impl Worker {
             slow_ns: Cell::new(u64::MAX),
             tracked: Cell::new(true),
             postponed: RefCell::default(),
+            lanes: RefCell::default(),
             clock_base: Cell::new(clock),
             now: Cell::new(clock),
             params_seen: Cell::new(u64::MAX),
@@ -385,6 +389,17 @@ impl Host for ShardHost {
     fn demoted(&self, shard: ShardId) {
         committer::fail_waiting(&self.0, shard);
     }
+
+    fn handed_over(&self, _shard: ShardId) {
+        // Whoever waits there, or for room, is passed on with the next turn.
+        self.0.kick();
+    }
+
+    fn changed(&self, _shard: ShardId) {
+        if let Some(cluster) = &self.0.shared.cluster {
+            cluster.changed();
+        }
+    }
 }
 
 /// Runs a worker until it is told to stop.
@@ -393,15 +408,16 @@ pub(crate) async fn run(worker: Rc<Worker>, inbox: UnboundedReceiver<Message>) {
     tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
     tokio::task::spawn_local(blocking::keep_time(Rc::clone(&worker)));
     let config = &worker.shared.config;
-    for (_, local) in worker.locals() {
-        let host = Rc::new(ShardHost(Rc::clone(&worker)));
-        tokio::task::spawn_local(proxy_shard::keep(
-            Rc::clone(&local.shard),
-            config.shard.clone(),
-            Arc::clone(&config.log),
-            Arc::clone(&config.restorer),
-            host,
-        ));
+    for (id, local) in worker.locals() {
+        let keeper = Keeper {
+            shard: Rc::clone(&local.shard),
+            config: config.shard.clone(),
+            log: Arc::clone(&config.log),
+            restorer: Arc::clone(&config.restorer),
+            orders: Arc::clone(&worker.shared.orders[id as usize]),
+            host: Rc::new(ShardHost(Rc::clone(&worker))),
+        };
+        tokio::task::spawn_local(keeper.run());
     }
     let ticker = Rc::clone(&worker);
     tokio::task::spawn_local(async move {

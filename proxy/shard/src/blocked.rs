@@ -15,7 +15,7 @@ use proxy_store::{Effect, Key, Keyspace};
 /// What a client hears whose wait CLIENT UNBLOCK ends with ERROR.
 pub(crate) const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 /// What a client hears when the shard stops being served here; its connection closes then.
-pub(crate) const TERM_ENDED: &str =
+pub const TERM_ENDED: &str =
     "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
 
 /// On which shard a client waits, for every thread to see. Who clears it has the right to answer the client,
@@ -34,7 +34,8 @@ impl Slip {
         self.0.compare_exchange(u64::from(shard) + 1, 0, AcqRel, Acquire).is_ok()
     }
 
-    pub(crate) fn hang(&self, shard: ShardId) {
+    /// The client begins to wait for a shard.
+    pub fn hang(&self, shard: ShardId) {
         self.0.store(u64::from(shard) + 1, Release);
     }
 }
@@ -56,6 +57,17 @@ pub struct Answer {
     pub gate: Position,
     /// The connection closes behind it.
     pub close: bool,
+}
+
+/// A client whose wait ended with the term: its command has done nothing, and may begin to wait elsewhere.
+#[derive(Debug)]
+pub struct Displaced {
+    pub client: u64,
+    pub row: &'static Row,
+    pub args: OwnedArgs,
+    pub db: u8,
+    pub proto: Protocol,
+    pub slip: Arc<Slip>,
 }
 
 /// One client that waits.

@@ -39,7 +39,8 @@ impl Primary {
         let mut shard = Shard::new(0, ShardConfig { memory, ..ShardConfig::default() }, Arc::default());
         shard.set_clock(start, START_MS);
         let lease = start + Duration::from_secs(3600);
-        shard.promote(Replayer::new(Limits::default()), epoch, log.appender(0, epoch), lease);
+        shard.follow(Replayer::new(Limits::default()));
+        shard.promote(epoch, log.appender(0, epoch), lease);
         Self { shard, log, start, commands: 0 }
     }
 

@@ -1,5 +1,5 @@
-//! The life of a shard on its node: restore, claim, serve and renew, and from the beginning again when the log
-//! says that somebody else is the primary, or says nothing for as long as the lease lasts.
+//! The life of a shard on its node: restore, follow, claim, serve and renew; handed over, it follows again; and from the
+//! beginning when the log says that somebody else is the primary, or says nothing for as long as the lease lasts.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -8,48 +8,119 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::ShardId;
-use logsvc_client::{Claim, LogError, LogService};
+use logsvc_client::{LogError, LogService};
 
+use crate::follow::{Follower, Won};
 use crate::restore::{self, Replayer, RestoreError, Restorer};
-use crate::{RestoreProgress, Role, Shard, ShardConfig, ShardStatus};
+use crate::{Orders, RestoreProgress, Role, Shard, ShardConfig, ShardStatus};
 
 /// First and longest pause between attempts to reach the log.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_LONGEST: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(2);
 /// How often a running restore is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-/// What the worker does when a shard's term begins or ends.
+/// What the worker does when a shard's life takes a turn.
 pub trait Host {
     /// The shard serves from now on.
     fn promoted(&self, shard: ShardId);
     /// The term is over: every reply that waits for this shard must fail now.
     fn demoted(&self, shard: ShardId);
+    /// The shard was handed over; all that was answered is durable, and what waits for it is another node's now.
+    fn handed_over(&self, shard: ShardId);
+    /// Role, epoch or note have changed.
+    fn changed(&self, shard: ShardId);
 }
 
 /// Keeps a shard alive until the runtime stops. The shard is never borrowed across an await.
-pub async fn keep(
-    shard: Rc<RefCell<Shard>>,
-    config: ShardConfig,
-    log: Arc<dyn LogService>,
-    restorer: Arc<dyn Restorer>,
-    host: Rc<dyn Host>,
-) {
-    let (id, status) = {
-        let shard = shard.borrow();
-        (shard.id(), Arc::clone(shard.status()))
-    };
-    loop {
-        shard.borrow_mut().set_restoring();
-        let data = restored(id, &config, &log, &restorer, &status).await;
-        let Some((data, epoch, sent)) = claim(id, &config, &log, data, &status).await else { continue };
-        let lease_until = sent + config.lease.saturating_sub(config.lease_margin);
-        tracing::info!(shard = id, epoch, position = data.position, "serving");
-        shard.borrow_mut().promote(data, epoch, log.appender(id, epoch), lease_until);
-        host.promoted(id);
-        let why = renew(&shard, id, epoch, &config, &log).await;
-        shard.borrow_mut().demote(&why);
-        host.demoted(id);
+pub struct Keeper {
+    /// The shard.
+    pub shard: Rc<RefCell<Shard>>,
+    /// Its settings.
+    pub config: ShardConfig,
+    /// The log.
+    pub log: Arc<dyn LogService>,
+    /// Where snapshots come from.
+    pub restorer: Arc<dyn Restorer>,
+    /// What the cluster wants.
+    pub orders: Arc<Orders>,
+    /// The worker.
+    pub host: Rc<dyn Host>,
+}
+
+/// How a term ended.
+enum End {
+    /// Memory may hold writes that the log never took.
+    Lost(String),
+    /// The shard was given to that node, and all that memory holds is in the log.
+    HandedTo(String),
+}
+
+impl Keeper {
+    /// Restores, follows, serves, and from the beginning again.
+    pub async fn run(self) {
+        let Self { shard, config, log, restorer, orders, host } = self;
+        let (id, status) = {
+            let shard = shard.borrow();
+            (shard.id(), Arc::clone(shard.status()))
+        };
+        let (mut gave_away, mut pause) = (0, RETRY_FIRST);
+        loop {
+            if shard.borrow().role() != Role::Replica {
+                shard.borrow_mut().set_restoring();
+                host.changed(id);
+                let data = restored(id, &config, &log, &restorer, &status).await;
+                shard.borrow_mut().follow(data);
+                host.changed(id);
+            }
+            let follower = Follower {
+                shard: &shard,
+                id,
+                config: &config,
+                log: &log,
+                status: &status,
+                orders: &orders,
+                host: &host,
+                gave_away,
+                stuck: false.into(),
+            };
+            let Won { epoch, sent } = match follower.until_claimed().await {
+                Ok(won) => won,
+                Err(error) => {
+                    let note = format!("can't follow the log, restoring: {error}");
+                    tracing::error!(shard = id, "{note}");
+                    shard.borrow_mut().unfollow(&note);
+                    host.changed(id);
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LONGEST);
+                    continue;
+                }
+            };
+            pause = RETRY_FIRST;
+            status.set_handed_to(None);
+            let lease_until = sent + config.lease.saturating_sub(config.lease_margin);
+            let position = shard.borrow().tail();
+            tracing::info!(shard = id, epoch, position, "serving");
+            shard.borrow_mut().promote(epoch, log.appender(id, epoch), lease_until);
+            host.promoted(id);
+            host.changed(id);
+            match renew(&shard, id, epoch, &config, &log, &orders).await {
+                End::HandedTo(node) => {
+                    tracing::info!(shard = id, epoch, to = node, "handed over");
+                    gave_away = epoch;
+                    status.set_handed_to(Some(node));
+                    shard.borrow_mut().step_down();
+                    status.log_epoch.store(epoch, Relaxed);
+                    host.handed_over(id);
+                }
+                End::Lost(why) => {
+                    gave_away = 0;
+                    shard.borrow_mut().demote(&why);
+                    host.demoted(id);
+                }
+            }
+            host.changed(id);
+        }
     }
 }
 
@@ -136,97 +207,39 @@ fn reset(progress: &RestoreProgress) {
     progress.started_ms.store(unix_ms(), Relaxed);
 }
 
-/// Claims the shard; reads on when the log has grown meanwhile. `None`: the data is useless, restore again.
-async fn claim(
-    id: ShardId,
-    config: &ShardConfig,
-    log: &Arc<dyn LogService>,
-    mut data: Replayer,
-    status: &Arc<ShardStatus>,
-) -> Option<(Replayer, u64, Instant)> {
-    let mut pause = RETRY_FIRST;
-    loop {
-        let attempt = async {
-            let about = log.describe(id).await?;
-            data = restore::catch_up(
-                &**log,
-                id,
-                std::mem::replace(&mut data, Replayer::new(config.limits.clone())),
-                &status.restore,
-            )
-            .await?;
-            let sent = Instant::now();
-            let claim = Claim {
-                shard: id,
-                owner: config.owner.clone(),
-                lease_ms: config.lease.as_millis() as u64,
-                expected_epoch: about.epoch,
-                expected_tail: data.position,
-            };
-            let claimed = log.claim(claim).await?;
-            if claimed.tail != data.position || claimed.chain != data.chain {
-                let what = format!("the claim was granted at position {}", claimed.tail);
-                return Err(RestoreError::Chain { position: data.position, what });
-            }
-            Ok((claimed.epoch, sent))
-        };
-        let outcome: Result<(u64, Instant), RestoreError> = attempt.await;
-        match outcome {
-            // Granted after a long wait for another's lease: too little of our own is left to begin with it.
-            Ok((_, sent)) if sent.elapsed() * 2 > config.lease => pause = Duration::ZERO,
-            Ok((epoch, sent)) => return Some((data, epoch, sent)),
-            Err(RestoreError::Log(LogError::Conflict { .. })) => pause = Duration::ZERO,
-            Err(RestoreError::Log(LogError::LeaseHeld { remaining_ms, .. })) => {
-                pause = Duration::from_millis(remaining_ms.clamp(10, 2000));
-            }
-            Err(RestoreError::Log(error @ (LogError::Unavailable(_) | LogError::Uncertain(_)))) => {
-                let note = format!("can't claim yet: {error}");
-                tracing::warn!(shard = id, "{note}");
-                status.set_note(note);
-                // The data may be half way through a block of reads: begin again from a known state.
-                if data.position == 0 {
-                    tokio::time::sleep(pause).await;
-                    return None;
-                }
-            }
-            Err(error) => {
-                tracing::error!(shard = id, "can't claim: {error}");
-                status.set_note(format!("can't claim: {error}"));
-                tokio::time::sleep(RETRY_LONGEST).await;
-                return None;
-            }
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).clamp(RETRY_FIRST, RETRY_LONGEST);
-    }
-}
-
-/// Renews the lease until it is lost; returns why.
+/// Renews the lease until it is lost or given away.
 async fn renew(
     shard: &Rc<RefCell<Shard>>,
     id: ShardId,
     epoch: u64,
     config: &ShardConfig,
     log: &Arc<dyn LogService>,
-) -> String {
+    orders: &Arc<Orders>,
+) -> End {
+    // A third would do; the rest is time to find the log's new leader when that has changed.
     let every = config.lease / 4;
     let ended = shard.borrow().ended();
     let mut next = Instant::now() + every;
+    let lost = |why: &str| End::Lost(why.to_owned());
     loop {
         let until = {
             let shard = shard.borrow();
             if shard.role() != Role::Primary {
-                return "the log refused a block".into();
+                return lost("the log refused a block");
             }
             shard.lease_until()
         };
-        let Some(until) = until else { return "the term has ended".into() };
+        let Some(until) = until else { return lost("the term has ended") };
         if Instant::now() >= until {
-            return "the lease ran out before the log renewed it".into();
+            return lost("the lease ran out before the log renewed it");
+        }
+        if let Some(to) = orders.take_hand_over().filter(|to| *to != config.owner) {
+            return hand_over(shard, id, epoch, log, until, to).await;
         }
         tokio::select! {
             () = tokio::time::sleep_until(next.min(until).into()) => {}
             () = ended.notified() => {}
+            () = orders.changed() => continue,
         }
         if shard.borrow().role() != Role::Primary {
             continue;
@@ -242,7 +255,9 @@ async fn renew(
                 shard.borrow_mut().renewed(sent + config.lease.saturating_sub(config.lease_margin));
                 next = sent + every;
             }
-            Ok(Err(LogError::Fenced { epoch })) => return format!("epoch {epoch} has begun elsewhere"),
+            Ok(Err(LogError::Fenced { epoch })) => {
+                return End::Lost(format!("epoch {epoch} has begun elsewhere"));
+            }
             Ok(Err(error)) => {
                 tracing::warn!(shard = id, "lease not renewed: {error}");
                 next = Instant::now() + RETRY_FIRST;
@@ -250,6 +265,44 @@ async fn renew(
             Err(_) => next = Instant::now(),
         }
     }
+}
+
+/// Stops serving, waits until all that was written is durable, and gives the lease back. Whatever becomes of the last
+/// message, nothing is served under this epoch any more.
+async fn hand_over(
+    shard: &Rc<RefCell<Shard>>,
+    id: ShardId,
+    epoch: u64,
+    log: &Arc<dyn LogService>,
+    until: Instant,
+    to: String,
+) -> End {
+    /// How often the log's progress is looked at; its waker belongs to the worker.
+    const LOOK_EVERY: Duration = Duration::from_millis(1);
+    shard.borrow_mut().drain();
+    loop {
+        {
+            let mut shard = shard.borrow_mut();
+            if shard.role() != Role::Draining {
+                return End::Lost("the log refused a block while the shard was handed over".into());
+            }
+            shard.flush();
+            if shard.tail_gate() == 0 {
+                break;
+            }
+        }
+        if Instant::now() >= until {
+            return End::Lost("the lease ran out while the shard was handed over".into());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let patience = until.saturating_duration_since(Instant::now());
+    match tokio::time::timeout(patience, log.release_lease(id, epoch)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(shard = id, "the lease runs out by itself: {error}"),
+        Err(_) => tracing::warn!(shard = id, "the lease runs out by itself: no answer"),
+    }
+    End::HandedTo(to)
 }
 
 pub(crate) fn unix_ms() -> i64 {

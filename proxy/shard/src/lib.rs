@@ -2,28 +2,31 @@
 //!
 //! A [`Shard`] is plain single-threaded data. Its worker calls [`Shard::run`] for each command,
 //! [`Shard::flush`] at the end of a turn and [`Shard::poll_log`] when the log has moved; the replies that it
-//! tags with a position are held by the server. [`keep`] is the shard's life: restore, claim, serve, renew,
+//! tags with a position are held by the server. [`Keeper`] is the shard's life: restore, follow, claim, serve, renew,
 //! and from the beginning again when the log has another primary.
 
 mod blocked;
 mod config;
 mod events;
 mod evict;
+mod follow;
 mod keeper;
 pub mod metric_names;
 mod notices;
+mod orders;
 mod restore;
 mod serve;
 mod shard;
 mod status;
 mod watch;
 
-pub use blocked::{Answer, Blocker, Slip};
+pub use blocked::{Answer, Blocker, Displaced, Slip, TERM_ENDED};
 pub use config::{EvictionPolicy, MemoryConfig, ShardConfig};
 pub use events::EventClasses;
 pub use evict::Room;
-pub use keeper::{Host, keep};
+pub use keeper::{Host, Keeper};
 pub use notices::{Audience, Notice};
+pub use orders::Orders;
 pub use restore::{NoSnapshots, Replayer, RestoreError, Restored, Restorer, replay};
 pub use shard::{ENGINE_VERSION, OUT_OF_MEMORY, Role, Shard, Unserved};
 pub use status::{RestoreProgress, ShardStatus};

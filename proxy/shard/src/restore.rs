@@ -8,13 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use logsvc_api::{Block, CHAIN_START, Position, RecordKind, ShardId};
 use logsvc_client::{LogError, LogService};
-use proxy_store::{AccessRule, Keyspace, Limits, effect};
+use proxy_store::{AccessRule, Effect, Keyspace, Limits, effect};
 
 use crate::keeper::unix_ms;
 use crate::{ENGINE_VERSION, RestoreProgress};
 
 /// Bytes asked of the log at once.
-const READ_BYTES: usize = 4 << 20;
+pub(crate) const READ_BYTES: usize = 4 << 20;
 
 /// Where a snapshot ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,16 @@ pub enum RestoreError {
         position: Position,
         /// What was found.
         what: String,
+    },
+    /// A record of a newer version of this program. Nothing of it is applied; an upgraded node goes on from here.
+    #[error(
+        "position {position} was written by engine version {version}, this node understands {ENGINE_VERSION}: upgrade it"
+    )]
+    Newer {
+        /// First position that isn't applied.
+        position: Position,
+        /// What it needs.
+        version: u16,
     },
     /// A record that this version can't carry out.
     #[error("record at position {position} can't be applied: {what}")]
@@ -105,48 +115,60 @@ impl Replayer {
     /// # Errors
     /// When the block doesn't follow, or holds what this version doesn't know. The keyspace is useless then.
     pub fn apply_block(&mut self, block: &Block) -> Result<(), RestoreError> {
-        let header = &block.header;
-        let broken = |position, what: String| Err(RestoreError::Chain { position, what });
-        if header.engine_version > ENGINE_VERSION {
-            let what = format!("engine version {} is newer than {ENGINE_VERSION}", header.engine_version);
-            return Err(RestoreError::Record { position: header.first_position, what });
-        }
-        if header.first_position > self.position + 1 {
-            return broken(self.position + 1, format!("the next block starts at {}", header.first_position));
-        }
-        if header.first_position == self.position + 1 && header.chain_before != self.chain {
-            return broken(self.position, "checksum differs from the log's".into());
-        }
-        for record in block.records() {
-            if record.position < self.position {
-                continue;
-            }
-            if record.position == self.position {
-                if record.checksum != self.chain {
-                    return broken(self.position, "checksum differs from the log's".into());
-                }
-                continue;
-            }
-            if record.kind == RecordKind::Effects {
-                self.apply_effects(record.position, record.body)?;
-            }
-            self.position = record.position;
-            self.chain = record.checksum;
-        }
-        self.ks.set_durable(self.position);
+        let end = apply_block(&mut self.ks, (self.position, self.chain), block, |_, _| {})?;
+        (self.position, self.chain) = end;
         Ok(())
     }
+}
 
-    fn apply_effects(&mut self, position: Position, body: &[u8]) -> Result<(), RestoreError> {
-        // A record is all or nothing: it is decoded as a whole before any of it is applied.
-        if let Some(Err(error)) = effect::decode(body).find(Result::is_err) {
-            return Err(RestoreError::Record { position, what: format!("{error:?}") });
-        }
-        for (effect, _) in effect::decode(body).flatten() {
-            self.ks.apply(&effect, None, position);
-        }
-        Ok(())
+/// Applies what `block` holds behind `at`, a position and the chain there, to `ks`; returns where it ends. `seen` hears
+/// of every effect before it is applied.
+///
+/// # Errors
+/// When the block doesn't follow (then nothing is applied), or holds what this version doesn't know.
+pub(crate) fn apply_block(
+    ks: &mut Keyspace,
+    at: (Position, u64),
+    block: &Block,
+    mut seen: impl FnMut(&Effect<'_>, &Keyspace),
+) -> Result<(Position, u64), RestoreError> {
+    let header = &block.header;
+    let (mut position, mut chain) = at;
+    let broken = |position, what: String| Err(RestoreError::Chain { position, what });
+    if header.engine_version > ENGINE_VERSION {
+        return Err(RestoreError::Newer { position: position + 1, version: header.engine_version });
     }
+    if header.first_position > position + 1 {
+        return broken(position + 1, format!("the next block starts at {}", header.first_position));
+    }
+    if header.first_position == position + 1 && header.chain_before != chain {
+        return broken(position, "checksum differs from the log's".into());
+    }
+    for record in block.records() {
+        if record.position < position {
+            continue;
+        }
+        if record.position == position {
+            if record.checksum != chain {
+                return broken(position, "checksum differs from the log's".into());
+            }
+            continue;
+        }
+        if record.kind == RecordKind::Effects {
+            // A record is all or nothing: it is decoded as a whole before any of it is applied.
+            if let Some(Err(error)) = effect::decode(record.body).find(Result::is_err) {
+                return Err(RestoreError::Record { position: record.position, what: format!("{error:?}") });
+            }
+            for (effect, _) in effect::decode(record.body).flatten() {
+                seen(&effect, ks);
+                ks.apply(&effect, None, record.position);
+            }
+        }
+        position = record.position;
+        chain = record.checksum;
+    }
+    ks.set_durable(position);
+    Ok((position, chain))
 }
 
 /// Replays the committed log of `shard` from `from` (a snapshot's keyspace, or an empty one) to its end: the

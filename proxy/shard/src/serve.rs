@@ -12,7 +12,7 @@ use proxy_engine::{Patience, Wait};
 use proxy_resp::{Args, Reply};
 use proxy_store::Key;
 
-use crate::blocked::{Answer, Blocker, TERM_ENDED, UNBLOCKED, Waiting, kind_at};
+use crate::blocked::{Answer, Blocker, Displaced, UNBLOCKED, Waiting, kind_at};
 use crate::shard::{OUT_OF_MEMORY, Ran, Shard};
 
 /// A longer timeout is as good as none.
@@ -105,13 +105,17 @@ impl Shard {
     /// The term ends: nobody is served here any more.
     pub(crate) fn turn_away(&mut self) {
         for (client, waiting) in self.blocked.drain() {
-            // A client that CLIENT UNBLOCK has claimed is answered here, too: the word on its way finds nobody.
+            // A client that CLIENT UNBLOCK has claimed is turned away, too: the word on its way finds nobody.
             waiting.slip.claim(self.id);
-            let mut reply = Reply::new(waiting.proto);
-            reply.error(TERM_ENDED);
-            self.answers.push(Answer { client, bytes: reply.take(), gate: 0, close: true });
+            let Waiting { slip, row, args, db, proto, .. } = waiting;
+            self.displaced.push(Displaced { client, row, args, db, proto, slip });
         }
         self.count_blocked();
+    }
+
+    /// Clients that waited when the term ended.
+    pub fn take_displaced(&mut self) -> Vec<Displaced> {
+        std::mem::take(&mut self.displaced)
     }
 
     /// Answers without a value.

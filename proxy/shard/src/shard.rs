@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use logsvc_api::{BlockBuilder, Epoch, MAX_BODY_BYTES, Position, RecordKind, ShardId};
+use logsvc_api::{Block, BlockBuilder, Epoch, MAX_BODY_BYTES, Position, RecordKind, ShardId};
 use logsvc_client::{Appender, LogError, Progress};
 use proxy_commands::{Flags, Row};
 use proxy_engine::{Call, Context, Patience, Run, Wait};
@@ -18,12 +18,15 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
-use crate::blocked::BlockedClients;
+use crate::blocked::{BlockedClients, Displaced};
 use crate::events::EventClasses;
 use crate::evict::{Evictor, Room, Victim};
 use crate::notices::{Audience, Notices};
+use crate::restore::apply_block;
 use crate::watch::{Watches, is_expired};
-use crate::{Answer, EvictionPolicy, MemoryConfig, Replayer, ShardConfig, ShardStatus, WatchId};
+use crate::{
+    Answer, EvictionPolicy, MemoryConfig, Replayer, RestoreError, ShardConfig, ShardStatus, WatchId,
+};
 
 /// Version of the effects that this program writes and understands.
 pub const ENGINE_VERSION: u16 = 1;
@@ -52,6 +55,10 @@ pub enum Role {
     Primary = 1,
     /// Stopped serving a moment ago; its memory is about to be dropped.
     Demoted = 2,
+    /// Follows the log, and serves reads to those who ask for a replica's.
+    Replica = 3,
+    /// A primary that hands the shard over: runs nothing more, and waits until all that it wrote is durable.
+    Draining = 4,
 }
 
 /// Why a command can't run now.
@@ -91,6 +98,7 @@ pub struct Shard {
     pub(crate) observed: bool,
     /// For clients that have waited, until the worker takes them.
     pub(crate) answers: Vec<Answer>,
+    pub(crate) displaced: Vec<Displaced>,
     rng: SmallRng,
     term: Option<Term>,
     progress: Arc<Progress>,
@@ -129,6 +137,7 @@ impl Shard {
             events: EventClasses::default(),
             observed: false,
             answers: Vec::new(),
+            displaced: Vec::new(),
             rng: SmallRng::from_os_rng(),
             term: None,
             progress: Arc::new(Progress::new()),
@@ -210,6 +219,11 @@ impl Shard {
             }
             _ => Err(Unserved::Loading),
         }
+    }
+
+    /// Whether a replica's reads may run now: it is level with some prefix of the log.
+    pub fn admits_stale_reads(&self) -> bool {
+        self.role == Role::Replica
     }
 
     /// Whether writes have room again; half of the limit must be free, so that they don't stutter.
@@ -297,9 +311,11 @@ impl Shard {
         let fx = EffectWriter::new(self.builder.body(), &mut self.index);
         let mark = fx.mark();
         let now_ms = self.now_ms;
-        let notes_misses = self.observed && self.events.wants_misses();
+        let replica = self.role == Role::Replica;
+        let notes_misses = self.observed && !replica && self.events.wants_misses();
+        let primary = !self.paused && !replica;
         let rng = &mut self.rng;
-        let context = Context { db, now_ms, primary: !self.paused, tail, slot, notes_misses, patience, rng };
+        let context = Context { db, now_ms, primary, tail, slot, notes_misses, patience, rng };
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
         let (gate, request, wait) = (call.gate(), call.request.take(), call.wait.take());
@@ -308,8 +324,14 @@ impl Shard {
             self.hits += u64::from(call.hits);
             self.misses += u64::from(call.misses);
         }
-        if call.fx.len() > effects && self.builder.body().len() - self.builder.body_start() > RECORD_MAX_BYTES
-        {
+        let wrote = call.fx.len() > effects;
+        if wrote && replica {
+            // Whoever calls lets only reads run here. A replica's memory follows the log and nothing else.
+            EffectWriter::new(self.builder.body(), &mut self.index).truncate(mark);
+            out.truncate(reply);
+            out.error("READONLY You can't write against a read only replica.");
+            succeeded = false;
+        } else if wrote && self.builder.body().len() - self.builder.body_start() > RECORD_MAX_BYTES {
             EffectWriter::new(self.builder.body(), &mut self.index).truncate(mark);
             out.truncate(reply);
             out.error("ERR the changes of this command are too large for one record of the log");
@@ -446,7 +468,7 @@ impl Shard {
 
     fn seal(&mut self) {
         let Some(term) = &mut self.term else { return };
-        if self.builder.is_empty() || self.role != Role::Primary {
+        if self.builder.is_empty() || !matches!(self.role, Role::Primary | Role::Draining) {
             return;
         }
         let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, ENGINE_VERSION);
@@ -480,19 +502,75 @@ impl Shard {
         failure
     }
 
-    /// Begins a term as the primary of what was restored.
-    pub(crate) fn promote(
-        &mut self,
-        data: Replayer,
-        epoch: Epoch,
-        appender: Box<dyn Appender>,
-        lease_until: Instant,
-    ) {
+    /// Takes over what was restored, and follows the log from there.
+    pub(crate) fn follow(&mut self, data: Replayer) {
         self.ks = data.ks;
         self.ks.set_access_rule(self.config.memory.access_rule());
         self.ks.set_clock(self.now_ms);
         self.builder = BlockBuilder::new(self.id, data.position, data.chain);
         self.durable = data.position;
+        self.role = Role::Replica;
+        self.status.set_role(Role::Replica);
+        self.status.set_note("");
+        self.publish();
+    }
+
+    /// Applies a block that others wrote.
+    ///
+    /// # Errors
+    /// As [`crate::replay`]. After `Newer` the memory stands at a record boundary and stays good; after any other error it
+    /// is useless.
+    pub(crate) fn apply_log(&mut self, block: &Block) -> Result<(), RestoreError> {
+        let Self { ks, watches, builder, .. } = self;
+        let at = (builder.tail(), builder.chain());
+        let (position, chain) = apply_block(ks, at, block, |effect, ks| {
+            if !watches.is_empty() {
+                watches.touch(effect, ks);
+            }
+        })?;
+        builder.follow(position, chain);
+        self.durable = position;
+        self.status.position.store(position, Relaxed);
+        self.status.durable.store(position, Relaxed);
+        Ok(())
+    }
+
+    /// The checksum chain at [`Shard::tail`].
+    pub(crate) fn chain(&self) -> u64 {
+        self.builder.chain()
+    }
+
+    /// What a follower holds is useless: it has to be restored.
+    pub(crate) fn unfollow(&mut self, why: &str) {
+        self.status.set_note(why);
+        self.watches.touch_all();
+        self.set_restoring();
+        self.drop_data();
+    }
+
+    /// Runs nothing more, so that the shard can be handed over when all that was written is durable.
+    pub(crate) fn drain(&mut self) {
+        if self.role == Role::Primary {
+            self.role = Role::Draining;
+            self.status.set_role(Role::Draining);
+        }
+    }
+
+    /// The end of a term that was handed over: everything in memory is in the log, so it is followed from here.
+    pub(crate) fn step_down(&mut self) {
+        self.term = None;
+        self.progress = Arc::new(Progress::new());
+        self.role = Role::Replica;
+        self.status.set_role(Role::Replica);
+        self.status.set_epoch(0);
+        self.watches.touch_all();
+        self.turn_away();
+        self.publish();
+    }
+
+    /// Begins a term as the primary of what was followed up to the tail.
+    pub(crate) fn promote(&mut self, epoch: Epoch, appender: Box<dyn Appender>, lease_until: Instant) {
+        self.builder.follow(self.builder.tail(), self.builder.chain());
         self.progress = Arc::clone(appender.progress());
         self.term = Some(Term { epoch, appender, lease_until, in_flight: VecDeque::new() });
         self.role = Role::Primary;
@@ -541,6 +619,10 @@ impl Shard {
         self.watches.touch_all();
         self.notices.clear();
         self.turn_away();
+        self.drop_data();
+    }
+
+    fn drop_data(&mut self) {
         self.builder = BlockBuilder::new(self.id, 0, 0);
         let old = std::mem::replace(&mut self.ks, Keyspace::new(self.config.limits.clone()));
         // Freeing many keys takes long; nobody waits for it.

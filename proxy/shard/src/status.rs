@@ -99,9 +99,15 @@ pub struct ShardStatus {
     pub blocked: AtomicU64,
     /// What is left of the lease in milliseconds at the last look.
     pub lease_left_ms: AtomicI64,
+    /// Of a replica: the log's tail as last seen, and when it was last level with it, unix milliseconds.
+    pub log_tail: AtomicU64,
+    pub level_ms: AtomicI64,
+    /// Epoch of the log as a replica has last seen it.
+    pub log_epoch: AtomicU64,
     /// The running or last restore.
     pub restore: RestoreProgress,
     note: Mutex<String>,
+    handed_to: Mutex<Option<String>>,
 }
 
 impl ShardStatus {
@@ -110,6 +116,8 @@ impl ShardStatus {
         match self.role.load(Relaxed) {
             1 => Role::Primary,
             2 => Role::Demoted,
+            3 => Role::Replica,
+            4 => Role::Draining,
             _ => Role::Restoring,
         }
     }
@@ -136,9 +144,39 @@ impl ShardStatus {
         self.slowest_append_ms.swap(0, Relaxed)
     }
 
-    /// Records written but not yet durable.
+    /// The node that this one has handed the shard to, until somebody has claimed it.
+    pub fn handed_to(&self) -> Option<String> {
+        self.handed_to.lock().clone()
+    }
+
+    pub(crate) fn set_handed_to(&self, node: Option<String>) {
+        *self.handed_to.lock() = node;
+    }
+
+    /// Of a primary, records written but not yet durable; of a replica, records of the log that it lacks.
     pub fn lag(&self) -> Position {
-        self.position.load(Relaxed).saturating_sub(self.durable.load(Relaxed))
+        let (position, ahead) = match self.role() {
+            Role::Replica => (&self.position, &self.log_tail),
+            _ => (&self.durable, &self.position),
+        };
+        ahead.load(Relaxed).saturating_sub(position.load(Relaxed))
+    }
+
+    /// Milliseconds since a replica was last level with the log's tail as it knows it; 0 when it is.
+    pub fn lag_ms(&self, now_ms: i64) -> u64 {
+        let level = self.level_ms.load(Relaxed);
+        if self.role() != Role::Replica || self.lag() == 0 || level == 0 {
+            return 0;
+        }
+        now_ms.saturating_sub(level).max(0) as u64
+    }
+
+    /// What a replica has learnt of the log's tail.
+    pub(crate) fn saw_tail(&self, tail: Position, now_ms: i64) {
+        self.log_tail.fetch_max(tail, Relaxed);
+        if self.position.load(Relaxed) >= self.log_tail.load(Relaxed) {
+            self.level_ms.store(now_ms, Relaxed);
+        }
     }
 
     /// Keys over all databases.

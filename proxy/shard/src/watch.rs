@@ -39,9 +39,10 @@ impl Watches {
         self.by_key.entry((db, key.to_vec())).or_default().push(id);
     }
 
-    /// Forgets `id`'s watches. `true` when any of its keys has changed, or has expired since.
+    /// Forgets `id`'s watches. `true` when any of its keys has changed, or has expired since, or can't be told about.
     pub(crate) fn take(&mut self, id: WatchId, ks: &Keyspace, now_ms: i64) -> bool {
-        let Some(watcher) = self.watchers.remove(&id) else { return false };
+        // Who watches, but not here, did so while another node served the shard: nobody knows what happened since.
+        let Some(watcher) = self.watchers.remove(&id) else { return true };
         for (db, key, _) in &watcher.keys {
             let place = (*db, key.clone());
             if let Some(ids) = self.by_key.get_mut(&place) {

@@ -5,103 +5,11 @@
 //! its lease serves nothing that the log does not have.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tests_harness::{Client, Fastkeep, Reply, Running, free_ports};
-
-const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
-
-/// Command lines of a cluster whose data is under one folder.
-struct Cluster {
-    logs: Vec<Fastkeep>,
-    snapshotter: Fastkeep,
-    replicas: String,
-    store: String,
-}
-
-impl Cluster {
-    fn new(folder: &Path, shards: &str) -> Self {
-        let ports = free_ports(3);
-        let replicas: Vec<String> =
-            ZONES.iter().zip(&ports).map(|(zone, port)| format!("{zone}=127.0.0.1:{port}")).collect();
-        let replicas = replicas.join(",");
-        let store = folder.join("snapshots").display().to_string();
-        let logs = ZONES
-            .iter()
-            .map(|zone| {
-                let data = folder.join(zone).display().to_string();
-                let arguments = [
-                    "logsvc",
-                    "--zone",
-                    zone,
-                    "--data",
-                    &data,
-                    "--shards",
-                    shards,
-                    "--log-replicas",
-                    &replicas,
-                    "--http-port",
-                    "0",
-                ];
-                Fastkeep::new(&arguments, &folder.join(format!("{zone}.log")))
-            })
-            .collect();
-        let work = folder.join("work").display().to_string();
-        let arguments = [
-            "snapshot",
-            "--data",
-            &work,
-            "--shards",
-            shards,
-            "--log-replicas",
-            &replicas,
-            "--store-url",
-            &store,
-            "--http-port",
-            "0",
-            "--snapshots-interval-secs",
-            "0",
-        ];
-        let snapshotter = Fastkeep::new(&arguments, &folder.join("snapshotter.log"));
-        Self { logs, snapshotter, replicas, store }
-    }
-
-    fn proxy(&self, data: &Path, shards: &str) -> Fastkeep {
-        let folder = data.display().to_string();
-        let arguments = [
-            "proxy",
-            "--port",
-            "0",
-            "--http-port",
-            "0",
-            "--data",
-            &folder,
-            "--shards",
-            shards,
-            "--log-replicas",
-            &self.replicas,
-            "--store-url",
-            &self.store,
-        ];
-        Fastkeep::new(&arguments, &data.with_extension("log"))
-    }
-
-    /// Starts all three replicas; each is ready once a quorum is, so they start side by side.
-    fn start_logs(&self) -> Vec<Running> {
-        let starting: Vec<_> = self
-            .logs
-            .iter()
-            .map(|log| {
-                let log = log.clone();
-                std::thread::spawn(move || log.start())
-            })
-            .collect();
-        starting.into_iter().map(|started| started.join().unwrap()).collect()
-    }
-}
+use tests_harness::{Client, Cluster, Reply, Running, ZONES};
 
 /// Counts up keys of its own until told to stop; every reply must be a success.
 fn write_steadily(port: u16, writer: usize, stop: &AtomicBool, written: &AtomicU64) {
@@ -127,9 +35,9 @@ fn wait_for_writes(written: &AtomicU64, more: u64, what: &str) {
 #[test]
 fn one_log_replica_is_killed_under_load_and_catches_up() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::new(folder.path(), "2");
+    let cluster = Cluster::new(folder.path(), 2);
     let mut logs = cluster.start_logs();
-    let proxy = cluster.proxy(&folder.path().join("proxy"), "2").start();
+    let proxy = cluster.node("proxy", "az-a").start();
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writers: Vec<_> = (0..8)
         .map(|writer| {
@@ -174,10 +82,10 @@ fn wait_for_caught_up(log: &Running, proxy: &Running) {
 #[test]
 fn another_proxy_with_an_empty_disk_restores_all() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::new(folder.path(), "1");
+    let cluster = Cluster::new(folder.path(), 1);
     let _logs = cluster.start_logs();
     let snapshotter = cluster.snapshotter.start();
-    let mut first = cluster.proxy(&folder.path().join("proxy-1"), "1").start();
+    let mut first = cluster.node("proxy-1", "az-a").start();
     let mut client = first.client();
     let fill = |client: &mut Client, from: u32| {
         for n in from..from + 3_000 {
@@ -196,7 +104,7 @@ fn another_proxy_with_an_empty_disk_restores_all() {
     let digest = client.text("DEBUG DIGEST");
     first.kill();
 
-    let second = cluster.proxy(&folder.path().join("proxy-2"), "1").start();
+    let second = cluster.node("proxy-2", "az-a").start();
     let mut client = second.client();
     assert_eq!(client.text("DEBUG DIGEST"), digest);
     assert_eq!(client.text("DBSIZE"), "6001");
@@ -207,9 +115,9 @@ fn another_proxy_with_an_empty_disk_restores_all() {
 #[test]
 fn a_paused_log_replica_holds_nobody_up_and_catches_up() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::new(folder.path(), "2");
+    let cluster = Cluster::new(folder.path(), 2);
     let logs = cluster.start_logs();
-    let proxy = cluster.proxy(&folder.path().join("proxy"), "2").start();
+    let proxy = cluster.node("proxy", "az-a").start();
     let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = {
         let (stop, written, port) = (Arc::clone(&stop), Arc::clone(&written), proxy.port);
@@ -228,9 +136,9 @@ fn a_paused_log_replica_holds_nobody_up_and_catches_up() {
 #[test]
 fn a_proxy_paused_beyond_its_lease_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let cluster = Cluster::new(folder.path(), "1");
+    let cluster = Cluster::new(folder.path(), 1);
     let _logs = cluster.start_logs();
-    let proxy = cluster.proxy(&folder.path().join("proxy"), "1").start();
+    let proxy = cluster.node("proxy", "az-a").start();
     let mut client = proxy.client();
     for n in 1..=500 {
         assert_eq!(client.run("INCR count"), Reply::Integer(n));

@@ -7,6 +7,7 @@
 #[cfg(feature = "tls")]
 mod certificates;
 mod client;
+mod cluster;
 mod oracle;
 mod process;
 #[cfg(feature = "s3")]
@@ -15,6 +16,7 @@ mod s3;
 #[cfg(feature = "tls")]
 pub use certificates::{Authority, Identity};
 pub use client::{Client, Reply};
+pub use cluster::{Cluster, ZONES, primary_of, wait_for_shards};
 pub use oracle::Oracle;
 pub use process::{Fastkeep, Running, binary, free_ports};
 #[cfg(feature = "s3")]

@@ -48,6 +48,15 @@ pub fn command() -> Command {
         .about("The transaction log")
         .subcommand_required(true)
         .subcommand(Command::new("info").about("Epoch, positions and replicas of each shard's log"));
+    let failover = Command::new("failover")
+        .about("Hands a shard to one of its replicas, without an error to a client")
+        .arg(Arg::new("shard").value_name("SHARD").required(true))
+        .arg(
+            Arg::new("to")
+                .long("to")
+                .value_name("NODE")
+                .help("This node instead of the one that placement prefers"),
+        );
     Command::new("ctl")
         .about("Asks a running process, or tells it to do something")
         .subcommand_required(true)
@@ -55,6 +64,7 @@ pub fn command() -> Command {
         .subcommand(Command::new("status").about("What runs here and how it is doing"))
         .subcommand(Command::new("nodes").about("Proxies and log replicas of the cluster"))
         .subcommand(Command::new("shards").about("Shards: role, epoch, positions, keys, memory"))
+        .subcommand(failover)
         .subcommand(snapshot)
         .subcommand(log)
 }
@@ -124,6 +134,12 @@ impl Asked {
             Some(("status", _)) => Ok(get("status", show_status)),
             Some(("nodes", _)) => Ok(get("nodes", show_nodes)),
             Some(("shards", _)) => Ok(get("shards", show_shards)),
+            Some(("failover", given)) => {
+                let text = |name: &str| given.get_one::<String>(name).cloned();
+                let to = text("to").map_or(String::new(), |node| format!("&to={node}"));
+                let shard = text("shard").unwrap_or_default();
+                Ok(post(format!("failover?shard={shard}{to}"), show_failover))
+            }
             Some(("log", _)) => Ok(get("log", show_log)),
             Some(("snapshot", given)) => match given.subcommand() {
                 Some(("create", given)) => Ok(post(format!("snapshots{}", of_shard(given)), show_snapshots)),
@@ -157,18 +173,26 @@ fn show_status(value: &Value) {
     }
 }
 
+fn show_failover(value: &Value) {
+    Table::of(std::slice::from_ref(value), &["shard", "from", "to", "epoch", "milliseconds"]).print();
+}
+
 fn show_nodes(value: &Value) {
-    Table::of(rows(value, "nodes"), &["id", "kind", "zone", "address", "state", "detail"]).print();
+    Table::of(rows(value, "nodes"), &["id", "kind", "zone", "address", "http", "state", "engine", "detail"])
+        .print();
 }
 
 fn show_shards(value: &Value) {
     let columns = [
         "shard",
+        "node",
+        "zone",
         "role",
         "epoch",
         "position",
         "durable",
         "lag_records",
+        "lag_ms",
         "keys",
         "bytes",
         "lease_left_ms",

@@ -18,10 +18,10 @@ use crate::wire::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a connection is tried out.
-const PROBE_EVERY: Duration = Duration::from_millis(100);
+const PROBE_EVERY: Duration = Duration::from_millis(50);
 /// A replica that leaves a probe unanswered for this long counts as gone, although its connection stands: its
 /// process is paused, or the network is cut. Shorter than leases, so that another leader is found in time.
-const PROBE_LIMIT: Duration = Duration::from_millis(500);
+const PROBE_LIMIT: Duration = Duration::from_millis(250);
 const HANDSHAKE_BYTES: usize = 64 << 10;
 
 /// Why a call over a link brought nothing.

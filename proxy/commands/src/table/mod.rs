@@ -2,6 +2,7 @@
 
 mod acl;
 mod bitmaps;
+mod cluster;
 mod connection;
 mod generic;
 mod geo;
@@ -37,6 +38,7 @@ const GROUPS: &[&[Row]] = &[
     streams::ROWS,
     connection::ROWS,
     transactions::ROWS,
+    cluster::ROWS,
     pubsub::ROWS,
     server::ROWS,
     observing::ROWS,

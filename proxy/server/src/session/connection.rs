@@ -127,6 +127,9 @@ pub(super) fn reset(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session,
     session.become_nobody(worker, conn);
     session.reply_mode = ReplyMode::On;
     conn.info.name.lock().clear();
+    if let Some(cluster) = &worker.shared.cluster {
+        cluster.set_stale_reads(conn.info.id, false);
+    }
     reply.set_proto(Protocol::Resp2);
     reply.simple("RESET");
 }

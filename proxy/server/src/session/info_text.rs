@@ -11,6 +11,7 @@ use super::memory::Figures;
 use super::replication;
 use crate::config::AllocatorFigures;
 use crate::shared::Shared;
+use crate::standing::{self, Follower};
 use crate::stats::{Counter, WorkerStats};
 use crate::worker::unix_ms;
 
@@ -261,8 +262,31 @@ fn persistence(shared: &Shared, out: &mut Lines<'_>) {
 }
 
 fn replication(shared: &Shared, out: &mut Lines<'_>) {
-    out.put("role", "master");
-    out.put("connected_slaves", replication::REPLICAS);
+    let standing = standing::standing(shared);
+    match &standing.master {
+        None => out.put("role", "master"),
+        Some((host, port)) => {
+            out.put("role", "slave");
+            out.put("master_host", host);
+            out.put("master_port", port);
+            out.put("master_link_status", if standing.link_up { "up" } else { "down" });
+            out.put("master_last_io_seconds_ago", if standing.link_up { 0 } else { -1 });
+            out.put("master_sync_in_progress", u8::from(!standing.link_up));
+            out.put("slave_read_repl_offset", standing.offset);
+            out.put("slave_repl_offset", standing.offset);
+            out.put("slave_priority", 100);
+            out.put("slave_read_only", 1);
+            out.put("replica_announced", 1);
+        }
+    }
+    out.put("connected_slaves", standing.followers.len());
+    for (n, follower) in standing.followers.iter().enumerate() {
+        let Follower { host, port, offset, lag } = follower;
+        out.put(
+            &format!("slave{n}"),
+            format_args!("ip={host},port={port},state=online,offset={offset},lag={lag}"),
+        );
+    }
     out.put("master_failover_state", "no-failover");
     out.put("master_replid", shared.repl_id.lock());
     out.put("master_replid2", "0".repeat(40));
@@ -319,6 +343,8 @@ fn durability(shared: &Shared, out: &mut Lines<'_>) {
             Role::Primary => "primary",
             Role::Restoring => "restoring",
             Role::Demoted => "demoted",
+            Role::Replica => "replica",
+            Role::Draining => "draining",
         };
         out.put(
             &format!("shard{shard}"),

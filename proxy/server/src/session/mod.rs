@@ -29,6 +29,7 @@ use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::guard::Guards;
 use crate::peers::{Unit, Work};
+use crate::remote;
 use crate::script;
 use crate::transaction::{self, Multi};
 use crate::users::Directory;
@@ -127,6 +128,7 @@ impl Session {
             match worker.local(shard) {
                 Some(local) => {
                     local.shard.borrow_mut().unwatch(id);
+                    remote::unwatch(worker, shard, self.id, self.proto);
                 }
                 None => worker.send_unit(Unit {
                     shard,
@@ -179,6 +181,9 @@ pub(crate) fn run(
         Id::Unwatch => {
             session.unwatch(worker);
             reply.ok();
+        }
+        Id::Readonly | Id::Readwrite => {
+            remote::set_stale_reads(worker, conn, row.id == Id::Readonly, reply);
         }
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),

@@ -1,5 +1,5 @@
-//! What Redis's replication commands mean here: there is one server, the log service stands behind it, and durability is
-//! the log's, so WAIT counts no replicas and WAITAOF counts zones of the log.
+//! What Redis's replication commands mean here: the log service stands behind the nodes, and durability is
+//! the log's, so WAIT counts the nodes that follow, and WAITAOF zones of the log.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,6 +13,7 @@ use proxy_resp::{Args, Reply};
 use super::{Session, admin};
 use crate::conn::{Batch, Conn};
 use crate::shared::Shared;
+use crate::standing;
 use crate::worker::Worker;
 
 const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
@@ -30,18 +31,13 @@ pub(super) fn run(
 ) {
     let reply = &mut batch.reply;
     match id {
-        Id::Role => {
-            reply.array(3);
-            reply.bulk(b"master");
-            reply.integer(offset(&worker.shared) as i64);
-            reply.array(0);
-        }
+        Id::Role => role(&worker.shared, reply),
         Id::Replicaof | Id::Slaveof => replicaof(args, reply),
         Id::Failover => failover(args, reply),
         Id::Bgrewriteaof => reply.error(
             "ERR there is no append-only file to rewrite: the log is trimmed behind each snapshot, see BGSAVE",
         ),
-        Id::Wait => wait(args, reply),
+        Id::Wait => wait(&worker.shared, args, reply),
         Id::WaitAof => wait_aof(worker, conn, session, args, batch),
         _ => reply.error(
             "ERR replication by SYNC and PSYNC is not supported: nodes follow the log service, and copies of the data \
@@ -50,13 +46,37 @@ pub(super) fn run(
     }
 }
 
+/// ROLE
+fn role(shared: &Shared, reply: &mut Reply) {
+    let standing = standing::standing(shared);
+    match standing.master {
+        None => {
+            reply.array(3);
+            reply.bulk(b"master");
+            reply.integer(standing.offset as i64);
+            reply.array(standing.followers.len());
+            for follower in standing.followers {
+                reply.array(3);
+                reply.bulk(follower.host.as_bytes());
+                reply.bulk(follower.port.as_bytes());
+                reply.bulk(follower.offset.to_string().as_bytes());
+            }
+        }
+        Some((host, port)) => {
+            reply.array(5);
+            reply.bulk(b"slave");
+            reply.bulk(host.as_bytes());
+            reply.integer(port.parse().unwrap_or(0));
+            reply.bulk(if standing.link_up { b"connected" } else { b"sync" });
+            reply.integer(standing.offset as i64);
+        }
+    }
+}
+
 /// The sum of all shards' last positions: what stands for the replication offset.
 pub(super) fn offset(shared: &Shared) -> Position {
     shared.status.iter().map(|status| status.position.load(Relaxed)).sum()
 }
-
-/// Redis's replicas that WAIT could count.
-pub(super) const REPLICAS: i64 = 0;
 
 fn replicaof(args: Args<'_>, reply: &mut Reply) {
     let is = |at: usize, word: &str| args.at(at).eq_ignore_ascii_case(word.as_bytes());
@@ -102,15 +122,15 @@ fn failover(args: Args<'_>, reply: &mut Reply) {
     }
 }
 
-/// WAIT numreplicas timeout: there are none that could acknowledge, and what is answered is in a quorum of zones anyway.
-fn wait(args: Args<'_>, reply: &mut Reply) {
+/// WAIT numreplicas timeout: the nodes that follow. It need not wait: what is answered is in a quorum of zones anyway.
+fn wait(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
     if proxy_resp::parse_i64(args.at(1)).is_none() {
         return reply.error(NOT_AN_INTEGER);
     }
     if let Some(why) = bad_timeout(args.at(2)) {
         return reply.error(why);
     }
-    reply.integer(REPLICAS);
+    reply.integer(standing::replicas(shared));
 }
 
 fn bad_timeout(text: &[u8]) -> Option<&'static str> {

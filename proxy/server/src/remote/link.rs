@@ -1,0 +1,66 @@
+//! A connection to another node, as one of its clients.
+
+use proxy_resp::{Protocol, ReplyScanner};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::LINK_COMMAND;
+
+/// Replies are read in pieces of this size.
+const READ_BYTES: usize = 64 << 10;
+
+/// A connection to another node.
+pub(super) struct Link {
+    pub(super) node: String,
+    pub(super) stream: TcpStream,
+    pub(super) proto: Protocol,
+    pub(super) db: u8,
+    /// Bytes read and not yet used.
+    pub(super) input: Vec<u8>,
+}
+
+/// The next whole reply; `None` when the connection ended, or speaks another language.
+pub(super) async fn next_reply(
+    stream: &mut (impl AsyncReadExt + Unpin),
+    input: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
+    let mut scanner = ReplyScanner::default();
+    loop {
+        if let Some(end) = scanner.end(input).ok()? {
+            let rest = input.split_off(end);
+            return Some(std::mem::replace(input, rest));
+        }
+        input.reserve(READ_BYTES);
+        if stream.read_buf(input).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+impl Link {
+    /// Connects and introduces itself.
+    pub(super) async fn open(
+        node: String,
+        address: &str,
+        key: &str,
+        proto: Protocol,
+    ) -> std::io::Result<Self> {
+        let refused =
+            || std::io::Error::new(std::io::ErrorKind::PermissionDenied, "the node refused the link");
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut request = Vec::new();
+        proxy_resp::frame::encode_request(&[LINK_COMMAND, key.as_bytes()], &mut request);
+        let version: &[u8] = if proto == Protocol::Resp3 { b"3" } else { b"2" };
+        proxy_resp::frame::encode_request(&[b"HELLO", version], &mut request);
+        stream.write_all(&request).await?;
+        let mut input = Vec::new();
+        for _ in 0..2 {
+            let reply = next_reply(&mut stream, &mut input).await.ok_or_else(refused)?;
+            if reply.first() == Some(&b'-') {
+                return Err(refused());
+            }
+        }
+        Ok(Self { node, stream, proto, db: 0, input })
+    }
+}

@@ -1,0 +1,79 @@
+//! Where this node stands among others, in Redis's words: master or slave, of whom, with which followers. INFO, ROLE and
+//! WAIT tell it from here, so that they agree.
+//!
+//! A node that serves some shard is a master; one that serves none is a slave of the first shard's primary, though its port
+//! takes writes as any other's.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use config_cluster::RoleName;
+use proxy_shard::Role;
+
+use crate::shared::Shared;
+
+/// One follower.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Follower {
+    pub(crate) host: String,
+    pub(crate) port: String,
+    /// Sum of its positions.
+    pub(crate) offset: u64,
+    /// Seconds that it is behind.
+    pub(crate) lag: u64,
+}
+
+/// Master or slave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Host and port of the master; `None` for a master.
+    pub(crate) master: Option<(String, String)>,
+    /// Whether a slave follows its masters.
+    pub(crate) link_up: bool,
+    /// Sum of the positions here.
+    pub(crate) offset: u64,
+    /// Nodes that follow everything that a master serves.
+    pub(crate) followers: Vec<Follower>,
+}
+
+/// This node's standing.
+pub(crate) fn standing(shared: &Shared) -> Standing {
+    let offset = shared.status.iter().map(|status| status.position.load(Relaxed)).sum();
+    let mut standing = Standing { master: None, link_up: true, offset, followers: Vec::new() };
+    let Some(cluster) = &shared.cluster else { return standing };
+    let map = cluster.map();
+    let served: Vec<u32> = (0..)
+        .zip(&shared.status)
+        .filter(|(_, status)| matches!(status.role(), Role::Primary | Role::Draining))
+        .map(|(shard, _)| shard)
+        .collect();
+    if served.is_empty() {
+        standing.link_up = shared.status.iter().all(|status| status.role() == Role::Replica);
+        standing.master = map.primary(0).map(|(node, _)| host_and_port(&node.address));
+        return standing;
+    }
+    for node in map.nodes().filter(|node| node.id != cluster.id) {
+        let held =
+            served.iter().map(|shard| node.shard(*shard).filter(|held| held.role == RoleName::Replica));
+        let Some(held) = held.collect::<Option<Vec<_>>>() else { continue };
+        if held.iter().all(|held| held.note.is_empty()) {
+            let (host, port) = host_and_port(&node.address);
+            let offset = node.shards.iter().map(|held| held.position).sum();
+            let lag = held.iter().map(|held| held.lag_ms).max().unwrap_or(0) / 1000;
+            standing.followers.push(Follower { host, port, offset, lag });
+        }
+    }
+    standing
+}
+
+/// Replicas that follow each shard, the shard with the fewest counting: what WAIT answers on any node.
+pub(crate) fn replicas(shared: &Shared) -> i64 {
+    let Some(cluster) = &shared.cluster else { return 0 };
+    let map = cluster.map();
+    let sound = |shard| map.replicas(shard).filter(|(_, held)| held.note.is_empty()).count();
+    (0..shared.shards).map(sound).min().unwrap_or(0) as i64
+}
+
+fn host_and_port(address: &str) -> (String, String) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    (host.trim_matches(['[', ']']).to_owned(), port.to_owned())
+}

@@ -1,0 +1,129 @@
+//! A cluster of separate processes: three log replicas in three zones, a snapshotter, and as many nodes as a test wants.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::{Fastkeep, Running, free_ports};
+
+/// The zones of the log's replicas.
+pub const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
+
+/// Command lines of a cluster whose data is under one folder.
+pub struct Cluster {
+    /// The log's replicas, by zone.
+    pub logs: Vec<Fastkeep>,
+    /// The snapshotter; makes snapshots only when told to.
+    pub snapshotter: Fastkeep,
+    replicas: String,
+    store: String,
+    shards: String,
+    folder: PathBuf,
+}
+
+impl Cluster {
+    /// A cluster of `shards` shards under `folder`.
+    pub fn new(folder: &Path, shards: u32) -> Self {
+        let ports = free_ports(3);
+        let replicas: Vec<String> =
+            ZONES.iter().zip(&ports).map(|(zone, port)| format!("{zone}=127.0.0.1:{port}")).collect();
+        let (replicas, shards) = (replicas.join(","), shards.to_string());
+        let store = folder.join("snapshots").display().to_string();
+        let common = ["--shards", &shards, "--log-replicas", &replicas, "--http-port", "0"];
+        let logs = ZONES.iter().map(|zone| {
+            let data = folder.join(zone).display().to_string();
+            let own = ["logsvc", "--zone", zone, "--data", &data];
+            Fastkeep::new(&[&own[..], &common].concat(), &folder.join(format!("{zone}.log")))
+        });
+        let logs = logs.collect();
+        let work = folder.join("work").display().to_string();
+        let own = ["snapshot", "--data", &work, "--store-url", &store, "--snapshots-interval-secs", "0"];
+        let snapshotter = Fastkeep::new(&[&own[..], &common].concat(), &folder.join("snapshotter.log"));
+        Self { logs, snapshotter, replicas, store, shards, folder: folder.to_owned() }
+    }
+
+    /// A node in a zone, with the folder `name`.
+    pub fn node(&self, name: &str, zone: &str) -> Fastkeep {
+        let data = self.folder.join(name);
+        let folder = data.display().to_string();
+        let arguments = [
+            "proxy",
+            "--port",
+            "0",
+            "--http-port",
+            "0",
+            "--zone",
+            zone,
+            "--data",
+            &folder,
+            "--shards",
+            &self.shards,
+            "--log-replicas",
+            &self.replicas,
+            "--store-url",
+            &self.store,
+        ];
+        Fastkeep::new(&arguments, &data.with_extension("log"))
+    }
+
+    /// Starts all three replicas; each is ready once a quorum is, so they start side by side.
+    pub fn start_logs(&self) -> Vec<Running> {
+        start_all(&self.logs)
+    }
+
+    /// Starts one node in each zone.
+    pub fn start_nodes(&self) -> Vec<Running> {
+        start_all(&self.nodes())
+    }
+
+    /// One node in each zone.
+    pub fn nodes(&self) -> Vec<Fastkeep> {
+        ZONES.iter().map(|zone| self.node(&format!("node-{zone}"), zone)).collect()
+    }
+}
+
+fn start_all(commands: &[Fastkeep]) -> Vec<Running> {
+    let starting: Vec<_> = commands
+        .iter()
+        .map(|command| {
+            let command = command.clone();
+            std::thread::spawn(move || command.start())
+        })
+        .collect();
+    starting.into_iter().map(|started| started.join().unwrap()).collect()
+}
+
+/// Which of `nodes` serves a shard, as it says itself; waits for it.
+pub fn primary_of(nodes: &[&Running], shard: u64) -> usize {
+    let begun = Instant::now();
+    loop {
+        let mut best: Option<(u64, usize)> = None;
+        for (at, node) in nodes.iter().enumerate() {
+            let Ok(text) = node.ctl(&["status", "--json"]) else { continue };
+            let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let own = status["shards"].as_array().into_iter().flatten();
+            let serves = own.into_iter().find(|row| row["shard"] == shard && row["role"] == "primary");
+            if let Some(epoch) = serves.and_then(|row| row["epoch"].as_u64()) {
+                best = best.max(Some((epoch, at)));
+            }
+        }
+        if let Some((_, at)) = best {
+            return at;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody serves shard {shard}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Waits until a node's account of a shard, as any node knows it, satisfies `wanted`.
+pub fn wait_for_shards(node: &Running, what: &str, wanted: impl Fn(&[serde_json::Value]) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let text = node.ctl(&["shards", "--json"]).unwrap_or_default();
+        let shards: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        if shards["shards"].as_array().is_some_and(|rows| wanted(rows)) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {text}; {}", node.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
