@@ -199,6 +199,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// What the command wrote was taken back: the keys that it found expired are so nevertheless.
+    #[cold]
+    pub(crate) fn log_expired_again(&mut self) {
+        for (db, key) in self.expired.take().into_iter().flatten() {
+            self.fx.delete(Key::new(db, key), None, Reason::Expired);
+        }
+    }
+
     /// The entry's place for the next effect; `None` when an effect of this command comes before it,
     /// because that one may move entries about.
     #[inline]

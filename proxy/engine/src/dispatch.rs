@@ -34,7 +34,8 @@ pub fn resolve(args: Args<'_>) -> Result<&'static Row, Fail> {
     if row.arity_fits(args.len()) { Ok(row) } else { Err(Fail::arity(row.name)) }
 }
 
-/// Decides a call: on an error takes back what the function wrote and answers the error.
+/// Decides a call: on an error takes back what the function wrote, but for keys whose time has passed, and answers the
+/// error.
 /// Returns whether the command succeeded.
 #[inline]
 pub fn run(handler: Handler, call: &mut Call<'_>) -> bool {
@@ -44,6 +45,7 @@ pub fn run(handler: Handler, call: &mut Call<'_>) -> bool {
         Err(fail) => {
             call.out.truncate(reply);
             call.fx.truncate(effects);
+            call.log_expired_again();
             call.out.error_bytes(fail.as_bytes());
             false
         }
@@ -300,7 +302,9 @@ pub fn handler(id: Id) -> Run {
         | Id::Quit
         | Id::Reset
         | Id::Client
+        | Id::ClientCaching
         | Id::ClientGetname
+        | Id::ClientGetredir
         | Id::ClientHelp
         | Id::ClientId
         | Id::ClientInfo
@@ -312,6 +316,8 @@ pub fn handler(id: Id) -> Run {
         | Id::ClientReply
         | Id::ClientSetinfo
         | Id::ClientSetname
+        | Id::ClientTracking
+        | Id::ClientTrackinginfo
         | Id::ClientUnblock
         | Id::ClientUnpause
         | Id::Multi

@@ -49,7 +49,14 @@ pub(crate) fn run(
         let to = conn.wait_for_answer(worker, session, Some(id), batch);
         worker.forwarding.set(true);
         let work = Work::Blocking { row, args: args.to_owned(), db: session.db, slip };
-        worker.send_unit(Unit { shard: id, proto, reply_to: Some(to), client, work });
+        worker.send_unit(Unit {
+            shard: id,
+            proto,
+            reply_to: Some(to),
+            client,
+            caller: session.caller(),
+            work,
+        });
         Flow::Block
     };
     let Some(local) = worker.local(id).filter(|_| !conn.via_lane.get()) else {
@@ -65,6 +72,7 @@ pub(crate) fn run(
         }
     }
     let start = batch.reply.len();
+    shard.set_caller(session.caller());
     match shard.run_or_wait(&Blocker { client, slip }, row, args, (session.db, slot), &mut batch.reply) {
         Some(ran) => {
             batch.gate(start, id, ran.gate);
@@ -112,7 +120,11 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
         if worker.shared.cluster.is_some() {
             // It has done nothing, so it may wait elsewhere.
             let work = Work::Blocking { row, args, db, slip };
-            remote::submit(worker, peer, Unit { shard, proto, reply_to: Some(to), client, work });
+            remote::submit(
+                worker,
+                peer,
+                Unit { shard, proto, reply_to: Some(to), client, caller: None, work },
+            );
         } else {
             let mut reply = Reply::new(proto);
             reply.error(TERM_ENDED);
@@ -138,6 +150,7 @@ pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
             proto: proxy_resp::Protocol::Resp2,
             reply_to: None,
             client,
+            caller: None,
             work: Work::Forget,
         }),
     }
@@ -162,6 +175,7 @@ pub(crate) fn unblock(worker: &Rc<Worker>, shard: ShardId, client: u64, with_err
             proto: proxy_resp::Protocol::Resp2,
             reply_to: None,
             client,
+            caller: None,
             work: Work::Unblock { client, with_error },
         }),
     }

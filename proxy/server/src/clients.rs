@@ -12,6 +12,8 @@ use std::sync::atomic::{
 use parking_lot::Mutex;
 use proxy_shard::Slip;
 
+use crate::tracking::{BROADCAST, BROKEN, ON};
+
 /// One client.
 pub(crate) struct ClientInfo {
     pub(crate) id: u64,
@@ -54,6 +56,9 @@ pub(crate) struct ClientInfo {
     pub(crate) channels: AtomicU32,
     pub(crate) patterns: AtomicU32,
     pub(crate) shard_channels: AtomicU32,
+    /// How it caches: bits of [`crate::tracking`]; and who is told in its place: 0 itself, -1 without caching.
+    pub(crate) tracking: AtomicU8,
+    pub(crate) redirect: AtomicI64,
     /// Where it waits, while it waits for a key.
     pub(crate) slip: Arc<Slip>,
 }
@@ -143,11 +148,15 @@ impl ClientInfo {
         let (channels, patterns, shard_channels) = self.subscriptions();
         let multi = self.multi.load(Relaxed);
         let is = |flag: &AtomicBool| flag.load(Relaxed);
+        let tracking = self.tracking.load(Relaxed);
         for (set, flag) in [
             (is(&self.monitor), 'O'),
             (self.is_subscriber(), 'P'),
             (multi >= 0, 'x'),
             (self.is_blocked(), 'b'),
+            (tracking & ON != 0, 't'),
+            (tracking & BROKEN != 0, 'R'),
+            (tracking & BROADCAST != 0, 'B'),
             (is(&self.killed), 'A'),
             (is(&self.no_evict), 'e'),
             (is(&self.no_touch), 'T'),
@@ -174,7 +183,7 @@ impl ClientInfo {
             line,
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={channels} psub={patterns} \
              ssub={shard_channels} multi={multi} watch={} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} \
-             obl={} oll={} omem={} tot-mem={} events={} cmd={command} user={} redir=-1 resp={}",
+             obl={} oll={} omem={} tot-mem={} events={} cmd={command} user={} redir={} resp={}",
             self.id,
             self.addr,
             self.laddr,
@@ -196,6 +205,7 @@ impl ClientInfo {
             memory,
             if figure(&output.ready) > 0 { "rw" } else { "r" },
             user,
+            self.redirect.load(Relaxed),
             if self.resp3.load(Relaxed) { 3 } else { 2 },
         );
         let library = self.library.lock();

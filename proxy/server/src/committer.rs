@@ -93,6 +93,9 @@ fn tell(worker: &Worker, notice: &Notice) {
             let kind = if *sharded { Kind::Shard } else { Kind::Channel };
             publish(&worker.shared, kind, channel, payload);
         }
+        Notice::Stale { key, clients, by, broadcast } => {
+            worker.shared.tracking.tell(&worker.shared, key.as_deref(), clients, *by, *broadcast);
+        }
         Notice::Event { classes, db, name, key } => {
             if classes.by_key() {
                 let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();

@@ -80,6 +80,8 @@ struct Waits {
     shard: Option<ShardId>,
     /// CLIENT REPLY: its answer is dropped.
     silent: bool,
+    /// It is a transaction, which does not wait for long: messages stay behind its answer.
+    is_unit: bool,
 }
 
 /// An answer of several parts.
@@ -188,6 +190,8 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         channels: 0.into(),
         patterns: 0.into(),
         shard_channels: 0.into(),
+        tracking: 0.into(),
+        redirect: (-1).into(),
         slip: Arc::default(),
     });
     let limits =
@@ -402,7 +406,7 @@ impl Conn {
         if self.killed.get() || self.gone.get() {
             return false;
         }
-        let waits = self.waits.get().map(|waits| waits.ticket);
+        let waits = self.waits.get().filter(|waits| !waits.is_unit).map(|waits| waits.ticket);
         self.out.borrow_mut().push_message(first, bytes, waits);
         if self.out.borrow().bytes() > MANY_BYTES {
             self.send_now(worker);
@@ -564,10 +568,11 @@ impl Conn {
         (parts, merge): (usize, Join),
     ) -> Address {
         let parts = (0..parts).map(|_| None).collect();
+        let is_unit = matches!(merge, Join::Unit(_));
         let merging = Merging { ticket: 0, parts, merge, proto: batch.reply.proto() };
         let ticket = self.expect(worker, batch, merging);
         let silent = session.reply_mode != ReplyMode::On;
-        self.waits.set(Some(Waits { ticket, shard, silent }));
+        self.waits.set(Some(Waits { ticket, shard, silent, is_unit }));
         Address { token: self.token(), client: self.info.id, ticket, part: 0 }
     }
 

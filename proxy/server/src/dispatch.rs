@@ -369,6 +369,7 @@ pub(crate) fn on_shard(
         }
     }
     let start = batch.reply.len();
+    shard.set_caller(session.caller());
     let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
     if ran.gate != 0 {
         count_gated(worker, row);
@@ -435,7 +436,14 @@ pub(crate) fn forward(
         Address { token: conn.token(), client, ticket: conn.expect(worker, batch, merging), part: 0 }
     });
     worker.forwarding.set(true);
-    worker.send_unit(Unit { shard, proto: batch.reply.proto(), reply_to, client, work });
+    worker.send_unit(Unit {
+        shard,
+        proto: batch.reply.proto(),
+        reply_to,
+        client,
+        caller: session.caller(),
+        work,
+    });
 }
 
 /// Runs a unit that another worker (`from`) has sent, here or wherever its shard is served.
@@ -462,6 +470,7 @@ pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let (now, now_ms) = worker.now();
     shard.set_clock(now, now_ms);
     let behind = local.parked_clients.borrow().contains(&unit.client);
+    shard.set_caller(unit.caller);
     let mut admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
     if admitted == Err(Unserved::Loading)
         && shard.admits_stale_reads()

@@ -22,6 +22,8 @@ pub(crate) struct Guards(u32);
 
 impl Guards {
     pub(crate) const NONE: Self = Self(0);
+    /// The client caches what it reads.
+    pub(crate) const CACHING: Self = Self(1 << 12);
     /// The client has subscriptions, and speaks RESP2.
     pub(crate) const SUBSCRIBER: Self = Self(1);
     /// A script runs here for too long; of the worker.
@@ -88,6 +90,9 @@ pub(crate) fn check(
     if guards.has(Guards::PAUSE) && pause::holds(&worker.shared, session, row, worker.now().0) {
         pause::put_off(worker, conn);
         return Err(Flow::PutOff);
+    }
+    if guards.has(Guards::CACHING) {
+        session.begin_caching(row);
     }
     Ok(())
 }

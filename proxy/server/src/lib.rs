@@ -39,6 +39,7 @@ mod standing;
 mod stats;
 mod stopwatch;
 mod stream;
+mod tracking;
 mod transaction;
 mod users;
 mod worker;

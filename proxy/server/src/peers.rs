@@ -7,7 +7,7 @@ use std::sync::Arc;
 use logsvc_api::ShardId;
 use proxy_commands::Row;
 use proxy_resp::{OwnedArgs, Protocol};
-use proxy_shard::{Slip, WatchId};
+use proxy_shard::{Caller, Slip, WatchId};
 
 use crate::out_queue::Ticket;
 use crate::stream::Accepted;
@@ -76,6 +76,8 @@ pub(crate) struct Unit {
     /// `None`: nobody waits for the answer.
     pub(crate) reply_to: Option<Address>,
     pub(crate) client: u64,
+    /// Set for a client that caches what it reads.
+    pub(crate) caller: Option<Caller>,
     pub(crate) work: Work,
 }
 

@@ -34,6 +34,7 @@ use crate::script::{Busy, ScriptCache};
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
 use crate::stats::{Counter, WorkerStats};
+use crate::tracking::Tracking;
 use crate::users::{self, Directory};
 use crate::worker::{self, Worker};
 
@@ -132,6 +133,8 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         pubsub: Arc::new(Registry::new(workers)),
         scripts: ScriptCache::default(),
         busy: (0..workers).map(|_| Busy::default()).collect(),
+        tracking: Tracking::default(),
+        observers: Arc::default(),
         clients: Clients::default(),
         users: Directory::new(),
         started: Instant::now(),

@@ -9,18 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::Mutex;
+use proxy_resp::Protocol;
 
 use crate::clients::ClientInfo;
 use crate::conn::Conn;
 use crate::peers::Message;
 use crate::pubsub::Copies;
 use crate::shared::Shared;
+use crate::tracking::Told;
 use crate::worker::Worker;
 
 /// One message.
 pub(crate) enum Push {
     /// To one connection, in the protocol that it speaks.
     Client { token: usize, client: u64, bytes: Arc<[u8]> },
+    /// What a client that caches is to know.
+    Told { token: usize, client: u64, told: Told },
     /// To all subscribers here.
     Published(Arc<Copies>),
 }
@@ -68,6 +72,16 @@ pub(crate) fn hand_out(worker: &Worker, pushes: Vec<Push>) {
             Push::Client { token, client, bytes } => {
                 let conn = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client).cloned();
                 if let Some(conn) = conn {
+                    let first = bytes.first().copied().unwrap_or_default();
+                    reach(worker, &mut reached, &conn, first, &bytes);
+                }
+            }
+            Push::Told { token, client, told } => {
+                let conn = worker.conns.borrow().get(token).filter(|conn| conn.info.id == client).cloned();
+                let Some(conn) = conn else { continue };
+                let resp3 = conn.info.resp3.load(Relaxed);
+                let proto = if resp3 { Protocol::Resp3 } else { Protocol::Resp2 };
+                if let Some(bytes) = told.encode(proto, conn.info.is_subscriber()) {
                     let first = bytes.first().copied().unwrap_or_default();
                     reach(worker, &mut reached, &conn, first, &bytes);
                 }

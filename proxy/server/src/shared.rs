@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use logsvc_api::ShardId;
 use parking_lot::Mutex;
-use proxy_shard::{Orders, Role, ShardStatus};
+use proxy_shard::{Observers, Orders, Role, ShardStatus};
 use proxy_store::SLOTS;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
@@ -26,6 +26,7 @@ use crate::push::PushQueue;
 use crate::script::{Busy, ScriptCache};
 use crate::slowlog::SlowLog;
 use crate::stats::WorkerStats;
+use crate::tracking::Tracking;
 use crate::users::Directory;
 
 /// Shared by all workers.
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) scripts: ScriptCache,
     /// By worker: the script that has run for too long.
     pub(crate) busy: Vec<Busy>,
+    pub(crate) tracking: Tracking,
+    pub(crate) observers: Arc<Observers>,
     pub(crate) clients: Clients,
     pub(crate) users: Directory,
     pub(crate) started: Instant,

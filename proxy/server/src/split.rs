@@ -153,6 +153,7 @@ fn spread(
         parts.push(here(piece.shard).map(|local| {
             let mut reply = Reply::new(proto);
             let mut shard = local.shard.borrow_mut();
+            shard.set_caller(session.caller());
             let gate = if dispatch::is_script(row) {
                 drop(shard);
                 let at = (piece.shard, local);
@@ -183,11 +184,11 @@ fn spread(
     let missing: Vec<usize> =
         parts.iter().enumerate().filter(|(_, part)| part.is_none()).map(|(i, _)| i).collect();
     let ticket = conn.expect(worker, batch, Merging { ticket: 0, parts, merge: join, proto });
-    let client = conn.info.id;
+    let (client, caller) = (conn.info.id, session.caller());
     for (part, piece) in pieces.into_iter().enumerate().filter(|(part, _)| missing.contains(part)) {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         let work = Work::Command { row, args: piece.args, db: session.db };
-        worker.send_unit(Unit { shard: piece.shard, proto, reply_to: Some(to), client, work });
+        worker.send_unit(Unit { shard: piece.shard, proto, reply_to: Some(to), client, caller, work });
     }
     Flow::Next
 }

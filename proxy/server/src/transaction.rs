@@ -257,6 +257,7 @@ pub(crate) fn watch(
             proto,
             reply_to: Some(to),
             client,
+            caller: None,
             work: Work::Watch { id, db, keys },
         });
     }
@@ -363,6 +364,7 @@ fn here(
         return;
     }
     batch.reply.array(multi.queued.len());
+    shard.set_caller(session.caller());
     shard.begin();
     let mut gate = 0;
     for Queued { row, args } in &multi.queued {
@@ -466,7 +468,8 @@ fn elsewhere(
     let reply_to = conn.wait_for_unit(worker, session, target, batch, (parts, Rest(own)));
     let client = conn.info.id;
     worker.forwarding.set(true);
-    worker.send_unit(Unit { shard: target, proto, reply_to: Some(reply_to), client, work });
+    let caller = session.caller();
+    worker.send_unit(Unit { shard: target, proto, reply_to: Some(reply_to), client, caller, work });
     Flow::Block
 }
 

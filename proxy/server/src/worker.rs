@@ -115,7 +115,8 @@ impl Worker {
                     let status = Arc::clone(&shared.status[id as usize]);
                     let memory = config.memory.share(shared.shards);
                     let mut shard = Shard::new(id, ShardConfig { memory, ..config.clone() }, status);
-                    shard.set_audience(Arc::clone(&shared.pubsub) as Arc<dyn Audience>);
+                    let audience = Arc::clone(&shared.pubsub) as Arc<dyn Audience>;
+                    shard.set_audience(audience, Arc::clone(&shared.observers));
                     Local {
                         shard: Rc::new(RefCell::new(shard)),
                         released: Cell::new(0),
@@ -318,12 +319,13 @@ impl Worker {
         self.tracked.set(params.latency_tracking.load(Relaxed));
         let limits = params.limits.lock().clone();
         let memory = params.memory.lock().share(self.shared.shards);
-        let events = *params.events.lock();
+        let tracking = params.tracking_max_keys.load(Relaxed);
+        let tracking = tracking.div_ceil(u64::from(self.shared.shards.max(1)));
         for (_, local) in self.locals() {
             let mut shard = local.shard.borrow_mut();
             shard.set_limits(limits.clone());
             shard.set_memory(memory.clone());
-            shard.set_events(events);
+            shard.set_tracking_max_keys(tracking);
         }
     }
 

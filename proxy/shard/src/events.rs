@@ -14,7 +14,7 @@ use crate::watch::is_expired;
 
 /// A set of event classes and of the two kinds of channels, as `notify-keyspace-events` gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct EventClasses(u32);
+pub struct EventClasses(pub(crate) u32);
 
 /// Letters of the classes, by bit.
 const LETTERS: &[u8] = b"g$lshzxetdnKEm";
@@ -252,7 +252,7 @@ fn counts_misses(row: &Row, args: Args<'_>, key: &[u8]) -> bool {
         | Id::ObjectRefcount
         | Id::MemoryUsage
         | Id::Debug => false,
-        Id::GetEx | Id::GetDel | Id::GetSet | Id::PfMerge => true,
+        Id::GetEx | Id::GetDel | Id::GetSet | Id::PfMerge | Id::XAck | Id::XClaim | Id::XAutoClaim => true,
         Id::BitField => {
             let writes =
                 |word: &[u8]| word.eq_ignore_ascii_case(b"SET") || word.eq_ignore_ascii_case(b"INCRBY");

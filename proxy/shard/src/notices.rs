@@ -2,12 +2,13 @@
 //! it happened, until the worker takes what is durable. A term's end drops the rest.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use logsvc_api::Position;
 
 use proxy_commands::Row;
 use proxy_resp::Args;
-use proxy_store::{Key, effect};
+use proxy_store::{Effect, Key, Reason, effect};
 
 use crate::events::{EventClasses, Teller};
 use crate::shard::Shard;
@@ -30,6 +31,55 @@ pub enum Notice {
         name: &'static str,
         key: Box<[u8]>,
     },
+    /// What clients keep of a key is stale; without a key, all that they keep.
+    Stale {
+        key: Option<Box<[u8]>>,
+        /// Who has read it.
+        clients: Vec<u64>,
+        /// Whose command has changed it.
+        by: Option<u64>,
+        /// It has changed, so those who follow its prefix are told, too.
+        broadcast: bool,
+    },
+}
+
+/// What is to be told of changes; all shards of a node look at the same.
+#[derive(Default, Debug)]
+pub struct Observers(AtomicU32);
+
+impl Observers {
+    const TRACKING: u32 = 1 << 31;
+    const BROADCAST: u32 = 1 << 30;
+    const CACHING: u32 = Self::TRACKING | Self::BROADCAST;
+
+    /// Which events are told of (`notify-keyspace-events`).
+    pub fn set_events(&self, classes: EventClasses) {
+        let bits = if classes.is_on() { classes.0 } else { 0 };
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |now| Some(now & Self::CACHING | bits));
+    }
+
+    /// Whether any client caches, and whether any follows changes of keys that it has not read.
+    pub fn set_tracking(&self, tracking: bool, broadcast: bool) {
+        let bits = if tracking { Self::TRACKING } else { 0 } | if broadcast { Self::BROADCAST } else { 0 };
+        let _ = self.0.fetch_update(Relaxed, Relaxed, |now| Some(now & !Self::CACHING | bits));
+    }
+
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    pub(crate) fn events(&self) -> EventClasses {
+        EventClasses(self.0.load(Relaxed) & !Self::CACHING)
+    }
+
+    pub(crate) fn tracks(&self) -> bool {
+        self.0.load(Relaxed) & Self::TRACKING != 0
+    }
+
+    pub(crate) fn broadcasts(&self) -> bool {
+        self.0.load(Relaxed) & Self::BROADCAST != 0
+    }
 }
 
 /// Whoever knows how many would get a message.
@@ -79,12 +129,6 @@ impl Shard {
         receivers
     }
 
-    /// Which events are told of (`notify-keyspace-events`).
-    pub fn set_events(&mut self, classes: EventClasses) {
-        self.events = classes;
-        self.observed = classes.is_on();
-    }
-
     /// As `Shard::apply_from`, telling those who want to know.
     #[cold]
     pub(crate) fn apply_and_tell(
@@ -94,9 +138,7 @@ impl Shard {
         command: Option<(&'static Row, Args<'_>)>,
         missed: &[(usize, u8, Vec<u8>)],
     ) {
-        if !self.events.is_on() || !self.audience.as_ref().is_some_and(|audience| audience.listens()) {
-            return self.apply_from(first, position);
-        }
+        let (tells, tracks) = (self.tells_events(), self.observers.tracks());
         let mut teller = Teller::new(command);
         let mut missed = missed.iter().peekable();
         let mut count = first;
@@ -108,7 +150,14 @@ impl Shard {
             if let Some(at) = self.index.get(count)
                 && let Ok((effect, _)) = effect::decode_one(self.builder.body(), at.offset)
             {
-                teller.before(&effect, &self.ks, now_ms);
+                if tells {
+                    teller.before(&effect, &self.ks, now_ms);
+                }
+                if tracks {
+                    let key = effect.key().map(|key| key.bytes.to_vec());
+                    let expired = matches!(effect, Effect::Delete { reason: Reason::Expired, .. });
+                    self.changes(key.as_deref(), expired);
+                }
             }
             self.apply_one(count, position);
             count += 1;
@@ -116,22 +165,32 @@ impl Shard {
         for (_, db, key) in missed {
             teller.missed(*db, key);
         }
-        self.tell(teller, position);
+        if tells {
+            self.tell(teller, position);
+        }
     }
 
     /// A key counts as changed although no effect changes it.
     #[cold]
     pub(crate) fn touched(&mut self, row: &'static Row, args: Args<'_>, key: Key<'_>) {
         self.watches.touch_key(key.db, key.bytes, false);
-        if self.events.is_on() && self.audience.as_ref().is_some_and(|audience| audience.listens()) {
+        if self.observers.tracks() {
+            self.changes(Some(key.bytes), false);
+        }
+        if self.tells_events() {
             let mut teller = Teller::new(Some((row, args)));
             teller.touched(key);
             self.tell(teller, self.builder.next_position());
         }
     }
 
+    /// Whether events are wanted, and anybody listens.
+    fn tells_events(&self) -> bool {
+        self.observers.events().is_on() && self.audience.as_ref().is_some_and(|audience| audience.listens())
+    }
+
     fn tell(&mut self, teller: Teller<'_>, position: Position) {
-        let (classes, notices) = (self.events, &mut self.notices);
+        let (classes, notices) = (self.observers.events(), &mut self.notices);
         teller.finish(&self.ks, |db, key, event| {
             if event.is_in(classes) {
                 notices.add(position, Notice::Event { classes, db, name: event.name, key: key.into() });

@@ -19,10 +19,10 @@ use rand::rngs::SmallRng;
 use tokio::sync::Notify;
 
 use crate::blocked::{BlockedClients, Displaced};
-use crate::events::EventClasses;
 use crate::evict::{Evictor, Room, Victim};
-use crate::notices::{Audience, Notices};
+use crate::notices::{Audience, Notices, Observers};
 use crate::restore::apply_block;
+use crate::tracking::{Caller, TrackingTable};
 use crate::watch::{Watches, is_expired};
 use crate::{
     Answer, EvictionPolicy, MemoryConfig, Replayer, RestoreError, ShardConfig, ShardStatus, WatchId,
@@ -92,14 +92,16 @@ pub struct Shard {
     pub(crate) blocked: BlockedClients,
     pub(crate) notices: Notices,
     pub(crate) audience: Option<Arc<dyn Audience>>,
-    /// What events are told of.
-    pub(crate) events: EventClasses,
-    /// Somebody wants to hear of changes.
-    pub(crate) observed: bool,
+    /// What is to be told of changes.
+    pub(crate) observers: Arc<Observers>,
+    /// Whose command runs.
+    pub(crate) caller: Option<Caller>,
+    pub(crate) tracking: TrackingTable,
+    pub(crate) tracking_max_keys: u64,
     /// For clients that have waited, until the worker takes them.
     pub(crate) answers: Vec<Answer>,
     pub(crate) displaced: Vec<Displaced>,
-    rng: SmallRng,
+    pub(crate) rng: SmallRng,
     term: Option<Term>,
     progress: Arc<Progress>,
     durable: Position,
@@ -134,8 +136,10 @@ impl Shard {
             blocked: BlockedClients::default(),
             notices: Notices::default(),
             audience: None,
-            events: EventClasses::default(),
-            observed: false,
+            observers: Arc::default(),
+            caller: None,
+            tracking: TrackingTable::default(),
+            tracking_max_keys: 0,
             answers: Vec::new(),
             displaced: Vec::new(),
             rng: SmallRng::from_os_rng(),
@@ -161,9 +165,10 @@ impl Shard {
         self.id
     }
 
-    /// Who would hear what units publish.
-    pub fn set_audience(&mut self, audience: Arc<dyn Audience>) {
+    /// Who would hear what units publish, and what is to be told of changes.
+    pub fn set_audience(&mut self, audience: Arc<dyn Audience>, observers: Arc<Observers>) {
         self.audience = Some(audience);
+        self.observers = observers;
     }
 
     /// The role in force.
@@ -312,7 +317,8 @@ impl Shard {
         let mark = fx.mark();
         let now_ms = self.now_ms;
         let replica = self.role == Role::Replica;
-        let notes_misses = self.observed && !replica && self.events.wants_misses();
+        let observed = self.observers.any();
+        let notes_misses = observed && !replica && self.observers.events().wants_misses();
         let primary = !self.paused && !replica;
         let rng = &mut self.rng;
         let context = Context { db, now_ms, primary, tail, slot, notes_misses, patience, rng };
@@ -337,10 +343,15 @@ impl Shard {
             out.error("ERR the changes of this command are too large for one record of the log");
             succeeded = false;
         }
-        if self.observed {
+        if observed {
             self.apply_and_tell(effects, position, Some((row, args)), &missed);
         } else {
             self.apply_from(effects, position);
+        }
+        if let Some(Caller { client, remembers: true }) = self.caller
+            && row.flags.has(Flags::READONLY)
+        {
+            self.remember_reads(client, row, args);
         }
         if let Some(at) = touched {
             self.touched(row, args, Key::new(db, args.at(at)));
@@ -414,8 +425,11 @@ impl Shard {
 
     /// Applies what no command has decided.
     fn apply(&mut self, first: usize, position: Position) {
-        if self.observed {
+        if self.observers.any() {
+            // Nobody has asked for this.
+            let caller = self.caller.take();
             self.apply_and_tell(first, position, None, &[]);
+            self.caller = caller;
         } else {
             self.apply_from(first, position);
         }
@@ -618,6 +632,7 @@ impl Shard {
         self.status.demotions.fetch_add(1, Relaxed);
         self.watches.touch_all();
         self.notices.clear();
+        self.forget_readers();
         self.turn_away();
         self.drop_data();
     }

@@ -97,6 +97,9 @@ pub struct ShardStatus {
     pub parked: AtomicU64,
     /// Clients that wait for a key.
     pub blocked: AtomicU64,
+    /// Keys that clients have read and keep, and pairs of a key and a client.
+    pub tracked_keys: AtomicU64,
+    pub tracked_items: AtomicU64,
     /// What is left of the lease in milliseconds at the last look.
     pub lease_left_ms: AtomicI64,
     /// Of a replica: the log's tail as last seen, and when it was last level with it, unix milliseconds.

@@ -38,6 +38,15 @@ impl Server {
 }
 
 impl Server {
+    /// Sends a line of words, without waiting for its reply.
+    pub fn send(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut request = Vec::new();
+        proxy_resp::frame::encode_request(&words, &mut request);
+        // What is wrong shows in what is read next.
+        let _ = self.stream.get_mut().write_all(&request);
+    }
+
     /// The next reply or message.
     pub fn read(&mut self) -> io::Result<Frame> {
         Frame::read(&mut self.stream)

@@ -51,8 +51,15 @@ pub(super) const ROWS: &[Row] = &[
         .flags(&[])
         .acl(&[])
         .subcommands(&[
+            row(Id::ClientCaching, "client|caching", 3, Group::Connection, "6.0.0")
+                .docs("Whether what the next command reads is cached", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[oneof("mode", &[word("yes", "YES"), word("no", "NO")])]),
             row(Id::ClientGetname, "client|getname", 2, Group::Connection, "2.6.9")
                 .docs("Name of the connection", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE]),
+            row(Id::ClientGetredir, "client|getredir", 2, Group::Connection, "6.0.0")
+                .docs("Who is told in the place of this connection what is stale", "O(1)")
                 .flags(&[F::NOSCRIPT, F::LOADING, F::STALE]),
             row(Id::ClientHelp, "client|help", 2, Group::Connection, "5.0.0")
                 .docs("Describes the subcommands", "O(1)")
@@ -146,6 +153,21 @@ pub(super) const ROWS: &[Row] = &[
                 .docs("Names the connection", "O(1)")
                 .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
                 .args(&[string("connection-name")]),
+            row(Id::ClientTracking, "client|tracking", -3, Group::Connection, "6.0.0")
+                .docs("Has the server tell when keys change that the client has read", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE])
+                .args(&[
+                    oneof("status", &[word("on", "ON"), word("off", "OFF")]),
+                    integer("client-id").token("REDIRECT").optional(),
+                    string("prefix").token("PREFIX").optional().multiple().multiple_token(),
+                    word("bcast", "BCAST").optional(),
+                    word("optin", "OPTIN").optional(),
+                    word("optout", "OPTOUT").optional(),
+                    word("noloop", "NOLOOP").optional(),
+                ]),
+            row(Id::ClientTrackinginfo, "client|trackinginfo", 2, Group::Connection, "6.2.0")
+                .docs("How this connection caches", "O(1)")
+                .flags(&[F::NOSCRIPT, F::LOADING, F::STALE]),
             row(Id::ClientUnblock, "client|unblock", -3, Group::Connection, "5.0.0")
                 .docs("Ends the wait of a client", "O(log(N)), N connections")
                 .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE])

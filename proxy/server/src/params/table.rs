@@ -159,6 +159,7 @@ pub(crate) static PARAMS: &[Param] = &[
     fixed("tcp-backlog", |_| "511".into()),
     fixed("io-threads", |shared| shared.workers.to_string()),
     param!(number, "maxclients", max_clients, (1, u32::MAX as i64)),
+    param!(number, "tracking-table-max-keys", tracking_max_keys, (0, MAX)),
     param!(number, "timeout", idle_timeout_s, (0, INT_MAX)),
     param!(number, "busy-reply-threshold", busy_reply_ms, (0, INT_MAX)),
     param!(number, "lua-time-limit", busy_reply_ms, (0, INT_MAX)),
@@ -200,7 +201,9 @@ pub(crate) static PARAMS: &[Param] = &[
             get: |shared| shared.params.events.lock().text().into_bytes(),
             check: |_, text| events(text).map(|_| ()),
             set: |shared, text| {
-                *shared.params.events.lock() = events(text)?;
+                let classes = events(text)?;
+                *shared.params.events.lock() = classes;
+                shared.observers.set_events(classes);
                 Ok(())
             },
         },

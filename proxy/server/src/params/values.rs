@@ -38,6 +38,7 @@ pub(crate) struct Params {
     pub(crate) memory: Mutex<MemoryConfig>,
     pub(crate) output_limits: Mutex<OutputLimits>,
     pub(crate) events: Mutex<EventClasses>,
+    pub(crate) tracking_max_keys: AtomicU64,
     /// Grows whenever a parameter was set; workers compare it with what they have seen.
     pub(crate) revision: AtomicU64,
     /// Names of the parameters that were set while the server ran or by its parameter file: CONFIG REWRITE keeps them.
@@ -65,7 +66,8 @@ impl Params {
             memory: Mutex::new(config.shard.memory.clone()),
             output_limits: Mutex::default(),
             events: Mutex::default(),
-            revision: AtomicU64::new(0),
+            tracking_max_keys: AtomicU64::new(1_000_000),
+            revision: AtomicU64::new(1),
             set_names: Mutex::default(),
         }
     }

@@ -139,7 +139,7 @@ pub(crate) fn unwatch(worker: &Worker, shard: ShardId, client: u64, proto: Proto
         let work = Work::Unwatch { id: proxy_shard::WatchId(client) };
         lane.queue
             .borrow_mut()
-            .push_back((worker.index, Unit { shard, proto, reply_to: None, client, work }));
+            .push_back((worker.index, Unit { shard, proto, reply_to: None, client, caller: None, work }));
         lane.wake.notify_one();
     }
 }

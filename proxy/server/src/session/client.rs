@@ -288,6 +288,9 @@ fn help(reply: &mut Reply) {
         reply,
         &[
             "CLIENT <subcommand> [<arg> ...]. What this server knows:",
+            "CACHING YES|NO, GETREDIR, TRACKINGINFO",
+            "TRACKING ON|OFF [REDIRECT id] [BCAST] [PREFIX p]... [OPTIN] [OPTOUT] [NOLOOP]",
+            "    Caching on the client's side: being told when a key changes that was read.",
             "GETNAME, SETNAME <name>",
             "    The name of this connection.",
             "ID, INFO",

@@ -61,13 +61,13 @@ pub(super) fn stats(shared: &Shared, out: &mut Lines<'_>) {
         "active_defrag_key_misses",
         "total_active_defrag_time",
         "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
     ] {
         out.put(nothing, 0);
     }
+    out.put("tracking_total_keys", over_shards(shared, |status| &status.tracked_keys));
+    out.put("tracking_total_items", over_shards(shared, |status| &status.tracked_items));
+    out.put("tracking_total_prefixes", shared.tracking.counts().1);
+    out.put("unexpected_error_replies", 0);
     out.put("total_error_replies", sum(shared, |stats| &stats.errors));
     let restores = proxy_commands::row(proxy_commands::Id::Restore);
     let restored =

@@ -105,7 +105,7 @@ fn clients(shared: &Shared, out: &mut Lines<'_>) {
     out.put("client_recent_max_output_buffer", largest(|client| client.output.bytes()));
     let postponed = list.iter().filter(|client| client.postponed.load(Relaxed)).count() as u64;
     out.put("blocked_clients", waiting + postponed);
-    out.put("tracking_clients", 0);
+    out.put("tracking_clients", shared.tracking.counts().0);
     out.put("clients_in_timeout_table", 0);
 }
 

@@ -15,6 +15,7 @@ mod monitoring;
 mod pubsub;
 mod replication;
 mod slowlog;
+mod tracking;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) last_command: Option<&'static Row>,
     /// EXEC runs a command of the session: it is answered at once.
     pub(crate) in_exec: bool,
+    /// How the client caches what it reads, if it does.
+    pub(crate) caching: Option<tracking::Caching>,
     /// What the client listens to, if to anything.
     pub(crate) subscriptions: Option<Box<pubsub::Subscriptions>>,
     /// Checks that concern this client.
@@ -89,6 +92,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             last_command: None,
             in_exec: false,
+            caching: None,
             subscriptions: None,
             guards: Guards::NONE,
             user: Arc::clone(users.current().default_user()),
@@ -135,6 +139,7 @@ impl Session {
                     proto: self.proto,
                     reply_to: None,
                     client: self.id,
+                    caller: None,
                     work: Work::Unwatch { id },
                 }),
             }
@@ -146,6 +151,7 @@ impl Session {
         self.multi = None;
         self.unwatch(worker);
         self.forget_subscriptions(worker, conn);
+        self.stop_caching(worker, conn);
     }
 }
 
@@ -242,6 +248,9 @@ pub(crate) fn run(
         | Id::ClientSetinfo
         | Id::ClientSetname
         | Id::ClientUnblock => return client::run(worker, conn, session, row.id, args, reply),
+        Id::ClientCaching | Id::ClientGetredir | Id::ClientTracking | Id::ClientTrackinginfo => {
+            tracking::run(worker, conn, session, row.id, args, reply);
+        }
         Id::Subscribe
         | Id::Unsubscribe
         | Id::PSubscribe
