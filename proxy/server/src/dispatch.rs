@@ -86,7 +86,7 @@ pub(crate) fn execute(
             }
             flow
         }
-        Err(_) if remote::link_command(worker, conn, args, batch) => Flow::Next,
+        Err(_) if remote::link_command(worker, conn, session, args, batch) => Flow::Next,
         Err(fail) => {
             worker.stats.error(fail.as_bytes());
             refused_form(worker, args);

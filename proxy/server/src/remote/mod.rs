@@ -29,6 +29,7 @@ use tokio::sync::Notify;
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{Flow, LOADING};
 use crate::peers::{Answer, Unit, Work};
+use crate::session::Session;
 use crate::worker::Worker;
 use crate::{blocking, committer};
 use runner::Runner;
@@ -80,11 +81,18 @@ pub(crate) fn turned_away(worker: &Worker, conn: &Conn, batch: &mut Batch) -> Op
 
 /// FASTKEEP.LINK: whether the command was that.
 #[cold]
-pub(crate) fn link_command(worker: &Worker, conn: &Conn, args: Args<'_>, batch: &mut Batch) -> bool {
+pub(crate) fn link_command(
+    worker: &Worker,
+    conn: &Conn,
+    session: &mut Session,
+    args: Args<'_>,
+    batch: &mut Batch,
+) -> bool {
     let Some(cluster) = &worker.shared.cluster else { return false };
     if args.len() != 2 || args.at(0) != LINK_COMMAND || !cluster.admit_link(conn.info.id, args.at(1)) {
         return false;
     }
+    session.become_link();
     batch.reply.ok();
     true
 }

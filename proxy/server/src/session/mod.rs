@@ -74,6 +74,8 @@ pub(crate) struct Session {
     authenticated: bool,
     /// Nobody has to say who they are.
     open: bool,
+    /// Another node: it passes on what its own clients' users may do.
+    link: bool,
     /// Revision of the users as last seen.
     users_seen: u64,
     /// A command of its own changes users just now, and closes the connection itself if that takes its user away.
@@ -98,6 +100,7 @@ impl Session {
             user: Arc::clone(users.current().default_user()),
             authenticated: false,
             open: false,
+            link: false,
             users_seen: 0,
             changes_users: false,
             id,
