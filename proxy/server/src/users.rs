@@ -168,6 +168,17 @@ impl Directory {
 
     fn install(&self, shared: &Shared, users: Users) {
         self.current.store(Arc::new(users));
+        self.tell(shared);
+    }
+
+    /// From now on clients are served; those who came before look again.
+    fn set_known(&self, shared: &Shared) {
+        self.known.store(true, Ordering::Release);
+        self.tell(shared);
+    }
+
+    /// Has every session look at the users again.
+    fn tell(&self, shared: &Shared) {
         self.revision.fetch_add(1, Ordering::Release);
         for inbox in &shared.inboxes {
             // A worker that is gone has closed its clients.
@@ -342,7 +353,7 @@ pub(crate) async fn follow(shared: Arc<Shared>) {
         }
         tokio::time::sleep(RETRY).await;
     }
-    shared.users.known.store(true, Ordering::Release);
+    shared.users.set_known(&shared);
     let mut since = 0;
     loop {
         let news = match shared.config.log.meta_watch(since, WATCH).await {

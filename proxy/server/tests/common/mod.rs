@@ -48,6 +48,7 @@ impl Server {
     }
 }
 
+#[track_caller]
 pub fn eventually(mut done: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
