@@ -57,6 +57,8 @@ fn all(writer: &mut EffectWriter<'_>) {
     writer.stream_ack(k, None, b"g").item(StreamId::new(1, 2));
     writer.flush_database(15);
     writer.swap_databases(0, 1);
+    writer.library_set(b"lib", b"code");
+    writer.library_delete(b"lib");
 }
 
 fn written() -> (Vec<u8>, EffectIndex) {
@@ -184,6 +186,8 @@ fn layouts_are_fixed() {
     assert_eq!(one(&|w| w.stream_ack(k, None, b"g").item(id)), with(57, &[1, b'g', 1, 0, 0, 0, 0xac, 2, 1]));
     assert_eq!(one(&|w| w.flush_database(9)), [128, 9]);
     assert_eq!(one(&|w| w.swap_databases(1, 2)), [129, 1, 2]);
+    assert_eq!(one(&|w| w.library_set(b"l", b"co")), [136, 1, b'l', 2, b'c', b'o']);
+    assert_eq!(one(&|w| w.library_delete(b"l")), [137, 1, b'l']);
 }
 
 #[test]
