@@ -36,7 +36,7 @@ fn users_survive_and_passwords_stay_secret() {
     .env("FASTKEEP_USERS_REQUIREPASS", "sesame-default");
     let mut running = server.start();
     let mut client = running.client();
-    assert_eq!(client.text("PING"), "NOAUTH Authentication required.");
+    assert_eq!(client.text("PING"), "-NOAUTH Authentication required.");
     assert_eq!(client.text("AUTH sesame-default"), "OK");
     for line in [
         "ACL SETUSER ann on >sesame-ann ~a* %R~b* &c* +@read +@write -flushall (+config|get ~x)",
@@ -53,7 +53,7 @@ fn users_survive_and_passwords_stay_secret() {
     }
     assert_eq!(
         client.text("AUTH ann sesame-wrong"),
-        "WRONGPASS invalid username-password pair or user is disabled."
+        "-WRONGPASS invalid username-password pair or user is disabled."
     );
     assert_eq!(client.text("ACL DELUSER gone"), "1");
     let before = client.run("ACL LIST");
@@ -62,11 +62,11 @@ fn users_survive_and_passwords_stay_secret() {
     let mut client = running.client();
     assert_eq!(
         client.text("AUTH sesame-default"),
-        "WRONGPASS invalid username-password pair or user is disabled."
+        "-WRONGPASS invalid username-password pair or user is disabled."
     );
     assert_eq!(
         client.text("AUTH gone sesame-gone"),
-        "WRONGPASS invalid username-password pair or user is disabled."
+        "-WRONGPASS invalid username-password pair or user is disabled."
     );
     assert_eq!(client.text("AUTH sesame-new"), "OK");
     assert_eq!(client.run("ACL LIST"), before);
@@ -75,7 +75,7 @@ fn users_survive_and_passwords_stay_secret() {
     assert_eq!(client.text("GET a"), "1");
     assert_eq!(
         client.text("SET b 1"),
-        "NOPERM this user has no permissions to access one of the keys used as arguments"
+        "-NOPERM this user has no permissions to access one of the keys used as arguments"
     );
     running.kill();
     let mut found = Vec::new();
