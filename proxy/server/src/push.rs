@@ -47,7 +47,6 @@ pub(crate) fn put(shared: &Shared, worker: usize, push: Push) {
 }
 
 /// Has a client get `bytes`.
-#[allow(dead_code)] // MONITOR comes
 pub(crate) fn push(worker: &Worker, to: &ClientInfo, bytes: Arc<[u8]>) {
     let token = to.token.load(Relaxed) as usize;
     put(&worker.shared, to.worker, Push::Client { token, client: to.id, bytes });
