@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::{Position, ShardId};
 use proxy_commands::{Flags, Row};
-use proxy_resp::{Args, Reply};
+use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::{Audience, Host, Keeper, Room, Shard, ShardConfig};
 use slab::Slab;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -27,7 +27,7 @@ use crate::output_limits::OutputLimits;
 use crate::peers::{Address, Answer, Message, Unit};
 use crate::pubsub::Subscribers;
 use crate::push;
-use crate::remote::Lane;
+use crate::remote::{self, Lane};
 use crate::script::Scripts;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
@@ -506,6 +506,12 @@ async fn stop(worker: &Rc<Worker>) {
     settle(worker).await;
     let conns: Vec<Rc<Conn>> = worker.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();
     for conn in conns {
+        if worker.shared.cluster.as_ref().is_some_and(|cluster| cluster.is_link(conn.info.id)) {
+            // Whatever it sends from here on reaches nobody, and finds this for an answer: it has not been executed.
+            let mut reply = Reply::new(Protocol::Resp2);
+            reply.error(remote::NOT_PRIMARY);
+            conn.say_last_word(worker, &reply.take());
+        }
         conn.kill();
     }
     tokio::task::yield_now().await;

@@ -72,12 +72,14 @@ struct Worker {
     stop: Arc<AtomicBool>,
     round: Arc<AtomicU64>,
     names: Arc<AtomicU64>,
-    /// (moment, failed)
-    answers: Vec<(Instant, bool)>,
+    answers: Vec<(Instant, Outcome)>,
 }
 
+/// `Err`: what the client got instead of an answer.
+type Outcome = Result<(), String>;
+
 impl Worker {
-    fn run(mut self, ports: Vec<u16>, seed: u64) -> Vec<(Instant, bool)> {
+    fn run(mut self, ports: Vec<u16>, seed: u64) -> Vec<(Instant, Outcome)> {
         let (mut name, mut client, mut turn) = (self.names.fetch_add(1, Ordering::Relaxed), None, seed);
         while !self.stop.load(Ordering::Relaxed) {
             turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -93,14 +95,14 @@ impl Worker {
             self.history.note(&key, begun, name, Event::Asked(op.clone()));
             let reply = open.call(&args);
             let now = Instant::now();
-            match reply.ok().and_then(|reply| as_ret(&op, reply)) {
-                Some(ret) => {
+            match reply.map_err(|error| error.to_string()).and_then(|reply| as_ret(&op, reply)) {
+                Ok(ret) => {
                     self.history.note(&key, now, name, Event::Answered(ret));
-                    self.answers.push((now, false));
+                    self.answers.push((now, Ok(())));
                 }
-                None => {
+                Err(why) => {
                     // The outcome is unknown: the operation stays open, and so does its name.
-                    self.answers.push((now, true));
+                    self.answers.push((now, Err(format!("{op:?} after {:?}: {why}", now - begun))));
                     name = self.names.fetch_add(1, Ordering::Relaxed);
                     client = None;
                 }
@@ -130,15 +132,15 @@ fn draw_operation(draw: usize, round: u64, turn: u64) -> (String, Op, Vec<String
     }
 }
 
-/// The answer in the checker's words; `None` for an error.
-fn as_ret(op: &Op, reply: Reply) -> Option<Ret> {
+/// The answer in the checker's words.
+fn as_ret(op: &Op, reply: Reply) -> Result<Ret, String> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     match (op, reply) {
-        (Op::Set(_), Reply::SimpleString(_)) => Some(Ret::Done),
-        (Op::Get, Reply::BulkString(bytes)) => Some(Ret::Value(Some(text(bytes)))),
-        (Op::Get, Reply::Null) => Some(Ret::Value(None)),
-        (Op::Incr | Op::Push(_), Reply::Integer(n)) => Some(Ret::Number(n)),
-        (Op::Range, Reply::Array(items)) => Some(Ret::List(
+        (Op::Set(_), Reply::SimpleString(_)) => Ok(Ret::Done),
+        (Op::Get, Reply::BulkString(bytes)) => Ok(Ret::Value(Some(text(bytes)))),
+        (Op::Get, Reply::Null) => Ok(Ret::Value(None)),
+        (Op::Incr | Op::Push(_), Reply::Integer(n)) => Ok(Ret::Number(n)),
+        (Op::Range, Reply::Array(items)) => Ok(Ret::List(
             items
                 .into_iter()
                 .map(|item| match item {
@@ -149,7 +151,7 @@ fn as_ret(op: &Op, reply: Reply) -> Option<Ret> {
         )),
         (_, Reply::Error(why)) => {
             assert!(why.starts_with("UNCERTAIN"), "a client was answered {why}");
-            None
+            Err(why)
         }
         (op, other) => panic!("{op:?} was answered {other:?}"),
     }
@@ -160,7 +162,7 @@ struct Load {
     history: Arc<History>,
     stop: Arc<AtomicBool>,
     round: Arc<AtomicU64>,
-    workers: Vec<JoinHandle<Vec<(Instant, bool)>>>,
+    workers: Vec<JoinHandle<Vec<(Instant, Outcome)>>>,
 }
 
 impl Load {
@@ -196,9 +198,9 @@ impl Load {
     }
 
     /// Ends the load; the answers in the order of time.
-    fn end(self) -> (Arc<History>, Vec<(Instant, bool)>) {
+    fn end(self) -> (Arc<History>, Vec<(Instant, Outcome)>) {
         self.stop.store(true, Ordering::Relaxed);
-        let mut answers: Vec<(Instant, bool)> =
+        let mut answers: Vec<(Instant, Outcome)> =
             self.workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
         answers.sort_by_key(|(at, _)| *at);
         (self.history, answers)
@@ -214,10 +216,14 @@ fn wait_for_replicas(node: &Running) {
     });
 }
 
+fn errors(answers: &[(Instant, Outcome)]) -> Vec<&str> {
+    answers.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).map(String::as_str).collect()
+}
+
 /// The longest time without a success from a moment on.
-fn gap_after(answers: &[(Instant, bool)], from: Instant) -> Duration {
+fn gap_after(answers: &[(Instant, Outcome)], from: Instant) -> Duration {
     let successes: Vec<Instant> =
-        answers.iter().filter(|(at, failed)| !failed && *at >= from).map(|(at, _)| *at).collect();
+        answers.iter().filter(|(at, outcome)| outcome.is_ok() && *at >= from).map(|(at, _)| *at).collect();
     let mut before = from;
     let mut longest = Duration::ZERO;
     for at in successes {
@@ -293,7 +299,7 @@ fn a_hand_over_and_a_stop_reach_no_client_as_an_error() {
     let now = primary_of(&nodes.iter().collect::<Vec<_>>(), 0);
     assert_ne!(now, at, "the shard stayed where it was");
     let (history, answers) = load.end();
-    assert!(answers.iter().all(|(_, failed)| !failed), "a hand-over reached a client as an error");
+    assert_eq!(errors(&answers), [""; 0], "a hand-over reached a client as an error");
     history.check().unwrap_or_else(|key| panic!("no order explains the answers about {key}"));
     println!("hand-over: {:?} without an answer", gap_after(&answers, begun));
 
@@ -310,7 +316,7 @@ fn a_hand_over_and_a_stop_reach_no_client_as_an_error() {
     assert!(nodes.remove(now).stop().success());
     load.run(Duration::from_millis(500));
     let (history, answers) = load.end();
-    assert!(answers.iter().all(|(_, failed)| !failed), "the stop of a primary reached a client as an error");
+    assert_eq!(errors(&answers), [""; 0], "the stop of a primary reached a client as an error");
     history.check().unwrap_or_else(|key| panic!("no order explains the answers about {key}"));
 }
 

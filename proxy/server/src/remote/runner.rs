@@ -24,6 +24,8 @@ const HOLD: Duration = Duration::from_secs(15);
 /// How often a lane that waits looks again by itself; changes wake it earlier.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const CONNECT: Duration = Duration::from_millis(500);
+/// How long a node that no longer serves the shard may still answer what it was sent: after a hand-over it does, at once.
+const LAST_WORD: Duration = Duration::from_millis(300);
 /// A lane without work keeps its connection for so long.
 const KEEP: Duration = Duration::from_secs(60);
 /// Requests that are sent together, and about their bytes.
@@ -316,7 +318,14 @@ impl Runner {
         };
         tokio::pin!(writing);
         let mut written = false;
+        let mut given_up_at: Option<Instant> = None;
         loop {
+            let last_word = async {
+                match given_up_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 ended = &mut reading => {
                     if let Some((slip, shard)) = &slip {
@@ -330,17 +339,23 @@ impl Runner {
                         return Ended::Broken(answered.get());
                     }
                 }
+                () = last_word => return Ended::Broken(answered.get()),
                 changed = routes.changed() => {
                     // A node that hangs answers nothing; that another one serves the shard now tells that it never may.
                     let at = answered.get();
+                    let open = sent.get(at..).unwrap_or_default();
                     let served = sent.get(at).map(|sent| self.target(sent.unit.shard));
                     let elsewhere = match served {
                         Some(Target::Node { id, .. }) => id != *node,
                         Some(Target::Here) => true,
                         Some(Target::Nobody) | None => false,
                     };
-                    if elsewhere || changed.is_err() {
+                    let asked_again = open.iter().all(|sent| sent.unit.only_reads());
+                    if changed.is_err() || (elsewhere && asked_again) {
                         return Ended::Broken(at);
+                    }
+                    if elsewhere {
+                        given_up_at.get_or_insert_with(|| Instant::now() + LAST_WORD);
                     }
                 }
                 () = self.lane.cancel.notified() => {
