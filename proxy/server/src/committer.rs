@@ -13,7 +13,7 @@ use crate::guard::Guards;
 use crate::peers::{Answer, Message, Unit};
 use crate::pubsub::{Kind, publish};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{blocking, dispatch, script};
+use crate::{awake, blocking, dispatch, script};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -48,6 +48,9 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
         unpark(worker, id, local);
     }
     send(worker);
+    if awake::is_crowded(worker) {
+        worker.crowded.notify_one();
+    }
 }
 
 /// Sends what waited for positions that are durable now: replies, and what is to be told to others, by position. What a

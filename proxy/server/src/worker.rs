@@ -15,6 +15,7 @@ use proxy_commands::{Flags, Row};
 use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::{Audience, Host, Keeper, Room, Shard, ShardConfig};
 use slab::Slab;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::blocking::{self, Alarm};
@@ -32,7 +33,7 @@ use crate::script::Scripts;
 use crate::shared::Shared;
 use crate::stats::WorkerStats;
 use crate::stopwatch::Stopwatch;
-use crate::{monitor, pause, secrets, slowlog};
+use crate::{awake, monitor, pause, secrets, slowlog};
 
 /// How often timers of a worker run.
 const TICK: Duration = Duration::from_millis(50);
@@ -87,6 +88,8 @@ pub(crate) struct Worker {
     pub(crate) guards: Cell<Guards>,
     pub(crate) committer: RefCell<Option<Waker>>,
     pub(crate) kicked: Cell<bool>,
+    /// Many wait for the log: see [`crate::awake`].
+    pub(crate) crowded: Notify,
     pub(crate) stopping: Cell<bool>,
     told_to_stop: Cell<bool>,
     inbox: RefCell<Option<UnboundedReceiver<Message>>>,
@@ -147,6 +150,7 @@ impl Worker {
             guards: Cell::new(Guards::NONE),
             committer: RefCell::new(None),
             kicked: Cell::new(false),
+            crowded: Notify::new(),
             stopping: Cell::new(false),
             told_to_stop: Cell::new(false),
             inbox: RefCell::new(None),
@@ -408,6 +412,7 @@ impl Host for ShardHost {
 pub(crate) async fn run(worker: Rc<Worker>, inbox: UnboundedReceiver<Message>) {
     worker.look();
     tokio::task::spawn_local(committer::run(Rc::clone(&worker)));
+    tokio::task::spawn_local(awake::run(Rc::clone(&worker)));
     tokio::task::spawn_local(blocking::keep_time(Rc::clone(&worker)));
     let config = &worker.shared.config;
     for (id, local) in worker.locals() {

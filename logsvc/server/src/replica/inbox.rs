@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -50,6 +50,10 @@ impl<T> Inbox<T> {
     }
 }
 
+/// How long a thread stays up before it sleeps, giving its core to whoever wants it: under load the next block is that close, and
+/// being woken costs as much.
+const DOZE: Duration = Duration::from_micros(50);
+
 /// Where one thread sleeps. Waking it costs nothing while it is awake.
 #[derive(Debug, Default)]
 pub struct Bed {
@@ -68,6 +72,10 @@ impl Bed {
     pub fn sleep(&self, until: Option<Instant>, stay_up: impl FnOnce() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         if !stay_up() {
+            let begun = Instant::now();
+            while until.is_none() && self.asleep.load(Ordering::SeqCst) && begun.elapsed() < DOZE {
+                std::thread::yield_now();
+            }
             while self.asleep.load(Ordering::SeqCst) {
                 match until.map(|until| until.saturating_duration_since(Instant::now())) {
                     Some(left) if left.is_zero() => break,
