@@ -54,7 +54,7 @@ fn info_of(args: Args<'_>, out: &mut Reply) {
     for name in args.slice(2..).iter() {
         match by_full_name(name) {
             Some(row) => info(row, out),
-            None => out.null_array(),
+            None => out.null(),
         }
     }
 }

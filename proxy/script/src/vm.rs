@@ -30,10 +30,13 @@ const TIDY_EVERY: u32 = 64;
 pub struct Sha(pub [u8; 20]);
 
 impl Sha {
+    /// Length of a hash as text.
+    pub const TEXT_BYTES: usize = 40;
+
     /// Reads forty hexadecimal digits, in any case.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let mut sha = [0; 20];
-        if text.len() != 40 {
+        if text.len() != Self::TEXT_BYTES {
             return None;
         }
         let nibble = |b: u8| (b as char).to_digit(16).map(|digit| digit as u8);

@@ -120,6 +120,8 @@ pub(crate) fn add_scores(
 
 /// ZINCRBY key increment member
 pub(crate) fn zincrby(call: &mut Call<'_>) -> Result<(), Fail> {
+    // ZADD's options are read here, too; behind one there are never pairs of scores and members.
+    Options::parse(call)?;
     let increment = call.float(2)?;
     let options = Options { increment: true, ..Options::default() };
     match add(call, options, (2, 2), &[increment])?.last {

@@ -241,11 +241,14 @@ fn prepare<'a>(
         let code = Code::Function(host.machine()?, Box::new(function.clone()));
         return Ok(Script { code, gate, flags, read_only: reader || flags.no_writes, keys, argv, all: args });
     }
+    let by_code = matches!(row.id, Id::Eval | Id::EvalRo);
+    if !by_code && args.at(1).len() != Sha::TEXT_BYTES {
+        return Err(NO_SCRIPT.into());
+    }
     let count = proxy_resp::parse_i64(args.at(2)).ok_or("ERR value is not an integer or out of range")?;
     let (keys, argv) = divide(args, count)?;
     let cache = &worker.shared.scripts;
     let vm = worker.scripts.vm(cache)?;
-    let by_code = matches!(row.id, Id::Eval | Id::EvalRo);
     let sha = if by_code { Some(proxy_script::sha1(args.at(1))) } else { Sha::parse(args.at(1)) };
     let sha = sha.ok_or(NO_SCRIPT)?;
     let flags = match vm.flags(sha) {
