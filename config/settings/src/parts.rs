@@ -95,10 +95,10 @@ impl LogCluster {
     pub(crate) fn validate(&self) -> Result<(), SettingsError> {
         self.tls.validate()?;
         let zones = self.zones()?;
-        if zones.len() != 3 {
+        if !(1..=9).contains(&zones.len()) {
             return Err(SettingsError::invalid(
                 "log.replicas",
-                format!("{} given; a log has three replicas", zones.len()),
+                format!("{} given; a log has from three to nine replicas", zones.len()),
             ));
         }
         for (at, (zone, address)) in zones.iter().enumerate() {

@@ -133,6 +133,10 @@ impl Settings for LogService {
     fn validate(&self) -> Result<(), SettingsError> {
         check_shards(self.shards)?;
         self.log.validate()?;
+        if self.log.zones()?.len() < 3 {
+            let what = "names fewer than three replicas; they could found no log";
+            return Err(SettingsError::invalid("log.replicas", what.to_owned()));
+        }
         if !self.log.zones()?.iter().any(|(zone, _)| *zone == self.zone) {
             return Err(SettingsError::invalid("zone", format!("`{}` is not among log.replicas", self.zone)));
         }

@@ -10,7 +10,7 @@ use config_cluster::{ClusterMap, NODES, NodeRecord, RoleName, failover_key};
 use config_runtime::http::{Handler, HttpRequest, HttpResponse};
 use config_runtime::metrics_page::MetricsPage;
 use hyper::{Method, StatusCode};
-use logsvc_client::{LogService, META_LOG, ReplicaState, ShardDescription};
+use logsvc_client::{LogService, META_LOG, ROSTER, ReplicaState, Roster, ShardDescription};
 use proxy_server::ProxyHandle;
 use proxy_shard::Role;
 use serde_json::{Value, json};
@@ -110,6 +110,7 @@ impl Api {
             (&Method::GET, "shards") => self.shards().await,
             (&Method::POST, "failover") => self.failover(query).await,
             (&Method::GET, "log") => self.log_info().await,
+            (&Method::POST, "log/members") => self.change_log_members(query).await,
             (&Method::GET, "snapshots") => self.list_snapshots().await,
             (&Method::POST, "snapshots") => self.create_snapshot(shard_of(query)?).await,
             (&Method::POST, "snapshots/verify") => self.verify_snapshots(shard_of(query)?).await,
@@ -326,7 +327,42 @@ impl Api {
                 })
             })
             .collect();
-        Ok(json!({ "shards": shards, "replicas": replicas }))
+        let roster = log.meta_get(ROSTER).await;
+        let roster = roster.map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("metadata log: {e}")))?;
+        let roster = roster.and_then(|found| Roster::decode(&found.value));
+        let members = roster.map_or_else(|| json!([]), |roster| members(&roster));
+        Ok(json!({ "members": members, "shards": shards, "replicas": replicas }))
+    }
+
+    /// Sets who keeps the log; the log's leaders then lead their groups there, one change after the other.
+    async fn change_log_members(&self, query: &str) -> Answer {
+        let log = self.log.as_ref().ok_or_else(|| self.lacks("log"))?;
+        let failed =
+            |e: logsvc_client::LogError| (StatusCode::SERVICE_UNAVAILABLE, format!("metadata log: {e}"));
+        let value = |name: &str| {
+            let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+            found.unwrap_or_default()
+        };
+        let (zone, address) = (value("zone"), value("address"));
+        let found = log.meta_get(ROSTER).await.map_err(failed)?;
+        let before = found.as_ref().and_then(|found| Roster::decode(&found.value));
+        let (Some(found), Some(before)) = (found, before) else {
+            let why =
+                "the replicas of this log can't be changed: they are one process, or it was just founded";
+            return Err((StatusCode::CONFLICT, why.to_owned()));
+        };
+        let changed = match value("do") {
+            "add" => before.with(zone, address),
+            "remove" => before.without(zone),
+            "replace" => {
+                let new_zone = if value("new-zone").is_empty() { zone } else { value("new-zone") };
+                before.replacing(zone, new_zone, address)
+            }
+            other => Err(format!("`{other}` is nothing that can be done: add, remove or replace")),
+        };
+        let changed = changed.map_err(|why| (StatusCode::CONFLICT, why))?;
+        log.meta_put(ROSTER, changed.encode().into(), Some(found.revision)).await.map_err(failed)?;
+        Ok(json!({ "members": members(&changed) }))
     }
 
     async fn list_snapshots(&self) -> Answer {
@@ -371,6 +407,12 @@ impl Api {
         );
         (StatusCode::NOT_FOUND, text)
     }
+}
+
+/// The log's members as rows.
+fn members(roster: &Roster) -> Value {
+    let row = |member: &logsvc_client::RosterMember| json!({ "number": member.number, "zone": member.zone, "address": member.address });
+    roster.members.iter().map(row).collect()
 }
 
 fn respond(answer: Answer) -> HttpResponse {

@@ -132,10 +132,11 @@ pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
     let peers = settings.log.zones().map_err(|e| e.to_string())?;
     let (own, others): (Vec<_>, Vec<_>) = peers.into_iter().partition(|(zone, _)| *zone == settings.zone);
     let own = own.into_iter().map(|(_, address)| address).next().unwrap_or_default();
-    let listen = if settings.listen.is_empty() { own } else { settings.listen.clone() };
+    let listen = if settings.listen.is_empty() { own.clone() } else { settings.listen.clone() };
     let peers = others.into_iter().map(|(az, address)| PeerConfig { az, address }).collect();
     let config = ServerConfig {
         shards: settings.shards,
+        address: own,
         cache_bytes: settings.storage.cache_mb << 20,
         timing: parts::timing(&settings.storage),
         auto_replace: settings.storage.replace_wiped,

@@ -15,6 +15,7 @@ pub mod conformance;
 mod error;
 pub mod memory;
 mod progress;
+mod roster;
 mod service;
 pub mod tcp;
 mod window;
@@ -22,6 +23,7 @@ pub mod wire;
 
 pub use error::LogError;
 pub use progress::Progress;
+pub use roster::{ROSTER, Roster, RosterMember};
 pub use service::{
     Appender, Claim, Claimed, LogService, META_LOG, MetaValue, ReplicaDescription, ReplicaState,
     ShardDescription,

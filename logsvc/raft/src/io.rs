@@ -77,6 +77,10 @@ pub enum Input {
     Quarantine { group: GroupId, index: u64, reason: String },
     /// A peer cannot be reached at the moment (a hint, for example after a connection broke).
     Unreachable { node: NodeNumber },
+    /// These processes make up the log service now. Groups are led there one change of members after the other: fresh
+    /// replicas on new nodes are taken in, those on former ones are replaced or removed. Until it is given, members
+    /// change only to replace a lost disk on the same node.
+    Roster { nodes: Vec<NodeNumber> },
     /// Creates this group's replica on this disk as one of the founding members. Only when a new cluster is
     /// formed and every founding disk is known to be empty. All must be given the same voters.
     Bootstrap { group: GroupId, replica: ReplicaId, voters: Vec<ReplicaId> },

@@ -12,7 +12,7 @@ use crate::replica::Replica;
 use crate::wire;
 use crate::{
     Answer, Checkpoint, GroupId, GroupStatus, GroupWrite, Input, LogEntry, LogStorage, META_GROUP,
-    NodeConfig, Outputs, Refusal, ReplicaId, Request, StorageError, WriteBatch, WriteOp,
+    NodeConfig, NodeNumber, Outputs, Refusal, ReplicaId, Request, StorageError, WriteBatch, WriteOp,
 };
 
 /// Rounds of work per group in one `drain`, so that a long replay does not keep ticks and messages waiting.
@@ -24,6 +24,10 @@ pub(crate) struct Sink {
     /// Ticket of the batch being gathered.
     pub ticket: u64,
     pub now_ms: u64,
+    /// The nodes that make up the log service, if anybody has said so.
+    pub roster: Option<Vec<NodeNumber>>,
+    /// The metadata here is no older than a moment, so the roster may be acted on.
+    pub roster_is_current: bool,
     pub out: Outputs,
     writes: BTreeMap<GroupId, Vec<WriteOp>>,
     sync: bool,
@@ -118,6 +122,7 @@ impl<S: LogStorage + Clone> Node<S> {
         match input {
             Input::Tick { now_ms } => {
                 self.sink.now_ms = now_ms;
+                self.sink.roster_is_current = self.groups.get(&META_GROUP).is_some_and(Replica::is_current);
                 self.each(|replica, sink| replica.tick(sink));
             }
             Input::TellCommit => self.each(|replica, sink| replica.tell_commit(sink)),
@@ -127,6 +132,7 @@ impl<S: LogStorage + Clone> Node<S> {
             Input::StorageFailed { reason } => self.fail(reason),
             Input::Quarantine { group, index, reason } => self.quarantine(group, index, &reason),
             Input::Unreachable { node } => self.each(|replica, _| replica.unreachable(node)),
+            Input::Roster { nodes } => self.sink.roster = Some(nodes),
             Input::Bootstrap { group, replica, voters } => self.create(group, replica, &voters),
             Input::Join { group, replica } => self.create(group, replica, &[]),
         }

@@ -14,7 +14,7 @@ use raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
 
 use crate::lease::Lease;
 use crate::machine::Machine;
-use crate::membership;
+use crate::membership::{self, Step};
 use crate::node::Sink;
 use crate::store::Store;
 use crate::wire::{self, Body, Envelope};
@@ -236,8 +236,18 @@ impl<S: LogStorage> Replica<S> {
             let caught_up = |replica| {
                 progress(replica).is_some_and(|p| p.matched > 0 && p.matched + CAUGHT_UP_ENTRIES >= last)
             };
-            if let Some(change) = membership::next_step(&self.members, active, caught_up) {
-                self.guarded(sink, "change of members", |raw| raw.propose_conf_change(Vec::new(), change));
+            let roster = sink.roster.as_deref().filter(|_| sink.roster_is_current);
+            match membership::next_step(&self.members, roster, self.id.0, active, caught_up) {
+                Some(Step::Change(change)) => {
+                    self.guarded(sink, "change of members", |raw| {
+                        raw.propose_conf_change(Vec::new(), change)
+                    });
+                }
+                Some(Step::Transfer(to)) => {
+                    self.flush(sink);
+                    self.guarded(sink, "transfer", |raw| raw.transfer_leader(to));
+                }
+                None => {}
             }
         }
         let overdue = self.overdue_snapshots();
@@ -269,7 +279,9 @@ impl<S: LogStorage> Replica<S> {
             self.stop(sink, "this replica was replaced by another one".to_owned());
         } else if self.unpersisted.is_empty() {
             let envelope = self.envelope(0);
-            for peer in &self.config.peers {
+            let own = self.config.node;
+            let peers = sink.roster.as_ref().unwrap_or(&self.config.peers).clone();
+            for peer in peers.iter().filter(|peer| **peer != own) {
                 let parts = wire::announce(&envelope);
                 sink.out.messages.push(Outgoing { to: *peer, group: self.group, parts });
             }
@@ -310,15 +322,17 @@ impl<S: LogStorage> Replica<S> {
         }
     }
 
-    /// A fresh replica asks to be taken in. The leader does so if the voter on the same node is silent.
+    /// A fresh replica asks to be taken in. The leader does so if the voter on the same node is silent, or if there is
+    /// none and the node belongs to the log.
     fn admit(&mut self, new: ReplicaId, sink: &mut Sink) {
         let raft = &self.raw.raft;
         if !self.is_leader() || raft.has_pending_conf() || !raft.apply_to_current_term() {
             return;
         }
         let old = self.members.voter_on_node_of(new.0);
-        let silent = old.and_then(|old| raft.prs().get(old)).is_some_and(|progress| !progress.recent_active);
-        if silent && let Some(change) = membership::admit(&self.members, new.0) {
+        let silent = old.and_then(|old| raft.prs().get(old)).is_none_or(|progress| !progress.recent_active);
+        let roster = sink.roster.as_deref().filter(|_| sink.roster_is_current);
+        if silent && let Some(change) = membership::admit(&self.members, roster, new.0) {
             tracing::info!(group = self.group, replica = %new, "taking in a fresh replica");
             self.guarded(sink, "change of members", |raw| raw.propose_conf_change(Vec::new(), change));
             self.work(sink);
@@ -413,6 +427,12 @@ impl<S: LogStorage> Replica<S> {
         let mixed = mix(self.config.seed ^ mix(self.id.0) ^ mix(raft.term.wrapping_mul(31)));
         let spread = self.config.election_ticks.max(1);
         raft.set_randomized_election_timeout(spread + (mixed % spread as u64) as usize);
+    }
+
+    /// True while what is applied here is at most a moment old, as far as can be known.
+    pub fn is_current(&self) -> bool {
+        let log = &self.raw.raft.raft_log;
+        self.stopped.is_none() && self.raw.raft.leader_id != 0 && self.applied.0 >= log.committed
     }
 
     fn is_leader(&self) -> bool {

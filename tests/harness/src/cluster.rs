@@ -14,7 +14,8 @@ pub struct Cluster {
     pub logs: Vec<Fastkeep>,
     /// The snapshotter; makes snapshots only when told to.
     pub snapshotter: Fastkeep,
-    replicas: String,
+    /// What a process that starts is told about the log.
+    pub replicas: String,
     store: String,
     shards: String,
     folder: PathBuf,
@@ -63,6 +64,17 @@ impl Cluster {
             &self.store,
         ];
         Fastkeep::new(&arguments, &data.with_extension("log"))
+    }
+
+    /// A further log replica on `port` with the folder `name`, which knows the three that the cluster began with.
+    pub fn log(&self, name: &str, zone: &str, port: u16) -> Fastkeep {
+        let known = self.replicas.split(',').filter(|known| !known.starts_with(&format!("{zone}=")));
+        let replicas = known.chain([&*format!("{zone}=127.0.0.1:{port}")]).collect::<Vec<_>>().join(",");
+        let data = self.folder.join(name);
+        let folder = data.display().to_string();
+        let arguments = ["logsvc", "--zone", zone, "--data", &folder, "--http-port", "0"];
+        let more = ["--shards", &self.shards, "--log-replicas", &replicas];
+        Fastkeep::new(&[&arguments[..], &more].concat(), &data.with_extension("log"))
     }
 
     /// Starts all three replicas; each is ready once a quorum is, so they start side by side.

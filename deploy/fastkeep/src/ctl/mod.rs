@@ -44,10 +44,35 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("verify").about("Reads the newest snapshots back and checks them").arg(shard),
         );
+    let zone = |help: &'static str| Arg::new("zone").value_name("ZONE").required(true).help(help);
+    let address = Arg::new("address").value_name("HOST:PORT").required(true).help("Where it listens");
     let log = Command::new("log")
         .about("The transaction log")
         .subcommand_required(true)
-        .subcommand(Command::new("info").about("Epoch, positions and replicas of each shard's log"));
+        .subcommand(Command::new("info").about("Epoch, positions and replicas of each shard's log"))
+        .subcommand(
+            Command::new("add")
+                .about("Takes one more replica into the log: start it with an empty folder, before or after")
+                .args([zone("Its availability zone"), address.clone()]),
+        )
+        .subcommand(
+            Command::new("replace")
+                .about(
+                    "Puts another process in the place of a replica, with an empty folder on another machine",
+                )
+                .args([zone("Zone of the replica that is lost or to go"), address])
+                .arg(
+                    Arg::new("new-zone")
+                        .long("new-zone")
+                        .value_name("ZONE")
+                        .help("Zone of the new one, if it is another"),
+                ),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Lets a replica leave the log; stop its process when `log info` shows it no more")
+                .arg(zone("Its availability zone")),
+        );
     let failover = Command::new("failover")
         .about("Hands a shard to one of its replicas, without an error to a client")
         .arg(Arg::new("shard").value_name("SHARD").required(true))
@@ -140,7 +165,17 @@ impl Asked {
                 let shard = text("shard").unwrap_or_default();
                 Ok(post(format!("failover?shard={shard}{to}"), show_failover))
             }
-            Some(("log", _)) => Ok(get("log", show_log)),
+            Some(("log", given)) => match given.subcommand() {
+                Some((what @ ("add" | "replace" | "remove"), given)) => {
+                    // Not all of them take every argument.
+                    let text = |name: &str| given.try_get_one::<String>(name).ok().flatten().cloned();
+                    let parts = ["zone", "address", "new-zone"];
+                    let parts = parts.iter().filter_map(|name| Some(format!("&{name}={}", text(name)?)));
+                    let query: String = parts.collect();
+                    Ok(post(format!("log/members?do={what}{query}"), show_members))
+                }
+                _ => Ok(get("log", show_log)),
+            },
             Some(("snapshot", given)) => match given.subcommand() {
                 Some(("create", given)) => Ok(post(format!("snapshots{}", of_shard(given)), show_snapshots)),
                 Some(("list", _)) => Ok(get("snapshots", show_snapshots)),
@@ -213,7 +248,15 @@ fn show_verified(value: &Value) {
     Table::of(rows(value, "verified"), &["shard", "position", "segments", "keys", "bytes", "result"]).print();
 }
 
+fn show_members(value: &Value) {
+    Table::of(rows(value, "members"), &["number", "zone", "address"]).print();
+}
+
 fn show_log(value: &Value) {
+    if !rows(value, "members").is_empty() {
+        show_members(value);
+        println!();
+    }
     let columns = ["shard", "epoch", "owner", "tail", "durable", "trim", "bytes", "chain", "leader"];
     Table::of(rows(value, "shards"), &columns).print();
     println!();

@@ -42,6 +42,9 @@ pub struct Link {
     complaint: Complaint,
     number: usize,
     up: AtomicBool,
+    /// The replica does not belong to the log any more: the connection is kept while it stands, and not made again.
+    leaving: AtomicBool,
+    gone: AtomicBool,
     next_request: AtomicU64,
     queue: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
@@ -57,10 +60,27 @@ impl Link {
             complaint: Complaint::default(),
             number,
             up: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
             next_request: AtomicU64::new(1),
             queue: Mutex::new(None),
             waiting: Mutex::default(),
         }
+    }
+
+    /// Whether it leads to that replica, and will go on doing so.
+    pub fn leads_to(&self, az: &str, address: &str) -> bool {
+        !self.is_gone() && self.az == az && self.address == address
+    }
+
+    /// Whether the replica belongs to the log.
+    pub fn belongs(&self, belongs: bool) {
+        self.leaving.store(!belongs, Ordering::Release);
+    }
+
+    /// True when it leads nowhere any more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     /// True while connected.
@@ -95,6 +115,10 @@ impl Link {
     /// Keeps the connection open until the client is gone.
     pub(super) async fn run(self: Arc<Self>, shared: std::sync::Weak<Shared>) {
         while shared.strong_count() > 0 {
+            if self.leaving.load(Ordering::Acquire) {
+                self.gone.store(true, Ordering::Release);
+                return;
+            }
             let connected = self.connect().await;
             if let Err(why) = &connected {
                 self.complaint.tell(format!("the log replica at {} cannot be used: {why}", self.address));

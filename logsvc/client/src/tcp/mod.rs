@@ -10,15 +10,17 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use logsvc_api::ShardId;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub use crate::wire::LinkTls;
 use crate::wire::{Answer, Request};
-use crate::{AppendWindow, LogError, LogService};
+use crate::{AppendWindow, LogError, LogService, Roster};
 use link::Link;
 
 /// Pause between the keeper's rounds, and before asking for the leader again.
 const ROUND: Duration = Duration::from_millis(10);
+/// How often the roster is looked at, and patience with one look.
+const LEARN_EVERY: Duration = Duration::from_millis(250);
 
 /// Where a replica listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub struct Endpoint {
 /// Settings of a client.
 #[derive(Debug, Clone)]
 pub struct TcpConfig {
-    /// All replicas.
+    /// Where to find the log at first: of the replicas that keep it now, at least one. The others are learnt.
     pub endpoints: Vec<Endpoint>,
     /// The zone that this process is in: its replica is read from.
     pub az: String,
@@ -57,18 +59,20 @@ impl TcpLog {
         }
         let links = (0..).zip(&config.endpoints);
         let link = |n, at: &Endpoint| Link::new(n, at.az.clone(), at.address.clone(), config.tls.clone());
-        let links = links.map(|(n, at)| Arc::new(link(n, at))).collect();
+        let links: Vec<_> = links.map(|(n, at)| Arc::new(link(n, at))).collect();
+        let begin = links.clone();
+        let links = RwLock::new(links);
         let shared = Arc::new(Shared { config, links, leaders: Mutex::default(), windows: Mutex::default() });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| LogError::Unavailable(error.to_string()))?;
         let weak = Arc::downgrade(&shared);
-        let links = shared.links.clone();
         let thread = std::thread::Builder::new().name("log-client".into());
         let run = move || {
             runtime.block_on(async {
-                for link in links {
+                for link in begin {
                     tokio::spawn(link.run(weak.clone()));
                 }
+                tokio::spawn(learn(weak.clone()));
                 keep(&weak).await;
             });
         };
@@ -80,27 +84,55 @@ impl TcpLog {
 /// What calls, appenders and links share.
 pub(crate) struct Shared {
     config: TcpConfig,
-    links: Vec<Arc<Link>>,
+    /// Those that were ever used; a link's number is its place.
+    links: RwLock<Vec<Arc<Link>>>,
     /// Which link leads to a group's leader, as far as known.
     leaders: Mutex<HashMap<ShardId, usize>>,
     windows: Mutex<Vec<Weak<AppendWindow>>>,
 }
 
 impl Shared {
-    fn leader(&self, group: ShardId) -> &Arc<Link> {
+    /// The link that leads to a group's leader, as far as known.
+    fn leader(&self, group: ShardId) -> Arc<Link> {
         let number = self.leaders.lock().get(&group).copied().unwrap_or(0);
+        let links = self.links.read();
         // `connect` refuses to be without links, and a number is always that of a link.
-        &self.links[number.min(self.links.len() - 1)]
+        Arc::clone(&links[number.min(links.len() - 1)])
     }
 
     /// The link didn't lead to the leader: try the one that was named, or the next.
     fn not_leader(&self, group: ShardId, link: usize, named: Option<&str>) {
-        let named = named.and_then(|az| self.links.iter().position(|link| link.az == az));
-        let next = named.unwrap_or((link + 1) % self.links.len().max(1));
+        let next = {
+            let links = self.links.read();
+            let usable = |number: &usize| links.get(*number).is_some_and(|link| !link.is_gone());
+            let is_named = |number: &usize| links.get(*number).is_some_and(|link| Some(&*link.az) == named);
+            let others = (1..=links.len()).map(|step| (link + step) % links.len().max(1)).filter(usable);
+            let mut others: Vec<usize> = others.collect();
+            // Of two in one zone the newer one is the one that stays.
+            others.iter().copied().filter(is_named).max().or_else(|| others.drain(..).next()).unwrap_or(0)
+        };
         let mut leaders = self.leaders.lock();
         if leaders.get(&group).copied().unwrap_or(0) == link {
             leaders.insert(group, next);
         }
+    }
+
+    /// Takes over who keeps the log; the links that are new.
+    fn follow(&self, roster: &Roster) -> Vec<Arc<Link>> {
+        let mut links = self.links.write();
+        for link in links.iter() {
+            link.belongs(roster.members.iter().any(|member| link.leads_to(&member.zone, &member.address)));
+        }
+        let mut new = Vec::new();
+        for member in &roster.members {
+            if !links.iter().any(|link| link.leads_to(&member.zone, &member.address)) {
+                let (az, address) = (member.zone.clone(), member.address.clone());
+                let link = Arc::new(Link::new(links.len(), az, address, self.config.tls.clone()));
+                links.push(Arc::clone(&link));
+                new.push(link);
+            }
+        }
+        new
     }
 
     fn windows(&self) -> Vec<Arc<AppendWindow>> {
@@ -151,13 +183,35 @@ impl Shared {
             return;
         }
         let link = self.leaders.lock().get(&window.shard()).copied().unwrap_or(0);
-        if !self.links.get(link).is_some_and(|link| link.is_up()) {
+        if !self.links.read().get(link).is_some_and(|link| link.is_up()) {
             return self.not_leader(window.shard(), link, None);
         }
         let mut sent = true;
         window.resend(|block| sent &= self.send_append(window, block));
         if !sent {
             window.interrupt();
+        }
+    }
+}
+
+/// Asks all replicas now and then who keeps the log: they come and go while it runs. Any of them may know, and the leader may
+/// be one that this client doesn't know yet.
+async fn learn(shared: Weak<Shared>) {
+    let mut known = 0;
+    loop {
+        tokio::time::sleep(LEARN_EVERY).await;
+        let Some(links) = shared.upgrade().map(|shared| shared.links.read().clone()) else { return };
+        for link in links.into_iter().filter(|link| link.is_up()) {
+            let answer = tokio::time::timeout(LEARN_EVERY, link.call(&Request::Roster)).await;
+            let Ok(Ok(Answer::MetaValue(Some(found)))) = answer else { continue };
+            let Some(roster) = Roster::decode(&found.value).filter(|_| found.revision > known) else {
+                continue;
+            };
+            known = found.revision;
+            let Some(shared) = shared.upgrade() else { return };
+            for link in shared.follow(&roster) {
+                tokio::spawn(link.run(Arc::downgrade(&shared)));
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use logsvc_api::{Block, Epoch, Position, ShardId};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::link::LinkError;
+use super::link::{Link, LinkError};
 use super::{ROUND, Shared};
 use crate::wire::{Answer, Request};
 use crate::{
@@ -64,12 +64,10 @@ impl Client {
     }
 
     /// Links in the order in which to read from them: the own zone's first.
-    fn reading_order(&self) -> Vec<usize> {
-        let links = &self.0.links;
-        let mut order: Vec<usize> = (0..links.len()).collect();
-        order.sort_by_key(|number| {
-            links.get(*number).map(|link| (!link.is_up(), link.az != self.0.config.az))
-        });
+    fn reading_order(&self) -> Vec<Arc<Link>> {
+        let usable = |link: &&Arc<Link>| !link.is_gone();
+        let mut order: Vec<Arc<Link>> = self.0.links.read().iter().filter(usable).cloned().collect();
+        order.sort_by_key(|link| (!link.is_up(), link.az != self.0.config.az));
         order
     }
 }
@@ -143,8 +141,7 @@ impl LogService for Client {
         let patience = deadline + self.0.config.deadline;
         let mut damaged = None;
         loop {
-            for number in self.reading_order() {
-                let Some(link) = self.0.links.get(number) else { continue };
+            for link in self.reading_order() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let max_bytes = u32::try_from(max_bytes).unwrap_or(u32::MAX);
                 let request = Request::Read { shard, from, max_bytes, wait_ms: milliseconds(left) };

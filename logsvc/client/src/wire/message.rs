@@ -40,6 +40,8 @@ pub mod kind {
     pub const RELEASE: u8 = 22;
     /// Lead a group from another zone.
     pub const LEAD_FROM: u8 = 23;
+    /// Who keeps the log, as the asked replica knows it.
+    pub const ROSTER: u8 = 24;
     /// Done, nothing more to say.
     pub const DONE: u8 = 40;
     /// A shard's description.
@@ -201,6 +203,7 @@ pub enum Request {
     MetaWatch { since: u64, wait_ms: u32 },
     Release { shard: ShardId, epoch: Epoch },
     LeadFrom { shard: ShardId, zone: String },
+    Roster,
 }
 
 impl Request {
@@ -221,13 +224,14 @@ impl Request {
             Self::MetaWatch { .. } => kind::META_WATCH,
             Self::Release { .. } => kind::RELEASE,
             Self::LeadFrom { .. } => kind::LEAD_FROM,
+            Self::Roster => kind::ROSTER,
         }
     }
 
     /// Writes the fields.
     pub fn encode(&self, out: &mut Writer) {
         match self {
-            Self::Cancel => {}
+            Self::Cancel | Self::Roster => {}
             Self::Describe { shard } => drop(out.u32(*shard)),
             Self::Claim(claim) => {
                 out.u32(claim.shard).text(&claim.owner).u64(claim.lease_ms);
@@ -273,6 +277,7 @@ impl Request {
                 Self::Read { shard: r.u32()?, from: r.u64()?, max_bytes: r.u32()?, wait_ms: r.u32()? }
             }
             kind::TAIL => Self::Tail { shard: r.u32()?, from: r.u64()? },
+            kind::ROSTER => Self::Roster,
             kind::CANCEL => Self::Cancel,
             kind::APPEND => Self::Append { shard: r.u32()?, epoch: r.u64()?, block: r.rest() },
             kind::META_GET => Self::MetaGet { key: r.text()? },

@@ -151,7 +151,7 @@ impl<S: LogStorage> Replica<S> {
         if old.node() != new.node() || old == self.id || self.members.voter_on_node_of(new.0) != Some(old.0) {
             return Err(Refusal::Invalid(format!("{new} cannot take the place of {old}")));
         }
-        let Some(change) = membership::admit(&self.members, new.0) else {
+        let Some(change) = membership::admit(&self.members, None, new.0) else {
             return Err(Refusal::Invalid(format!("{new} was a member before")));
         };
         match self.guarded(sink, "change of members", |raw| raw.propose_conf_change(Vec::new(), change)) {

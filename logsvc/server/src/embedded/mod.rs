@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use logsvc_client::LogService;
 use logsvc_raft::{Input, META_GROUP, NodeNumber, Outgoing};
 
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
 use crate::StartError;
 use crate::identity::Stage;
 use crate::replica::{Called, Message, Replica, ReplicaConfig, Seat, Timing, Transport, block_cache};
@@ -135,7 +138,8 @@ fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<
                 dir: disks.dir(number),
                 cluster: disks.cluster(),
                 number,
-                zones: zones.clone(),
+                zones: Arc::new(RwLock::new(zones.clone())),
+                roster: watch::channel(None).0,
                 shards: config.shards,
                 birth: disks.birth(number),
                 timing: config.timing.clone(),

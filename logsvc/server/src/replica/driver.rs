@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use logsvc_client::{ROSTER, Roster};
 use logsvc_raft::{
     Answer, Applied, Change, Command, GroupId, GroupStatus, Input, META_GROUP, Node, NodeNumber, Outcome,
     Outgoing, Outputs, Refusal, Request, Role, WriteBatch, WriteOp,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::describe;
 use super::inbox::Inbox;
@@ -25,6 +26,7 @@ use super::pace::Pace;
 use super::reader::BlockCache;
 use super::seat::Called;
 use super::view::GroupView;
+use super::{Known, Zones};
 use crate::metric_names;
 use crate::storage::RocksStorage;
 
@@ -66,7 +68,10 @@ pub struct Driver {
     /// Filled with what is applied, if this replica is the one that readers prefer.
     cache: Option<BlockCache>,
     az: String,
-    zones: Arc<HashMap<NodeNumber, String>>,
+    zones: Zones,
+    roster: watch::Sender<Option<Known>>,
+    /// Revision of the roster that was last looked at.
+    roster_revision: u64,
     tick: Duration,
     /// For the disk, in order.
     pub writes: Vec<WriteBatch>,
@@ -101,15 +106,16 @@ pub struct DriverParts {
     pub pace: Pace,
     pub cache: Option<BlockCache>,
     pub number: NodeNumber,
-    pub zones: Arc<HashMap<NodeNumber, String>>,
+    pub zones: Zones,
+    pub roster: watch::Sender<Option<Known>>,
     pub tick: Duration,
 }
 
 impl Driver {
     /// A driver that hasn't done anything.
     pub fn new(parts: DriverParts) -> Self {
-        let DriverParts { node, storage, views, transport, pace, cache, number, zones, tick } = parts;
-        let az = zones.get(&number).cloned().unwrap_or_default();
+        let DriverParts { node, storage, views, transport, pace, cache, number, zones, roster, tick } = parts;
+        let az = zones.read().get(&number).cloned().unwrap_or_default();
         let now = Instant::now();
         let mut driver = Self {
             node,
@@ -120,6 +126,8 @@ impl Driver {
             cache,
             az,
             zones,
+            roster,
+            roster_revision: 0,
             tick,
             writes: Vec::new(),
             called: Vec::new(),
@@ -306,6 +314,9 @@ impl Driver {
 
     fn publish_applied(&mut self, applied: Vec<Applied>) {
         let mut touched: Option<GroupId> = None;
+        if applied.iter().any(|applied| applied.group == META_GROUP) {
+            self.look_at_roster();
+        }
         let notify = |group: GroupId| {
             if let Some(view) = self.views.get(&group) {
                 view.notify();
@@ -335,6 +346,21 @@ impl Driver {
             }
         }
         touched.into_iter().for_each(notify);
+    }
+
+    /// Takes the roster over from the metadata, if it is another one.
+    fn look_at_roster(&mut self) {
+        let found = self.node.meta().and_then(|meta| meta.get(ROSTER));
+        let Some(found) = found.filter(|found| found.revision != self.roster_revision) else { return };
+        self.roster_revision = found.revision;
+        let Some(roster) = Roster::decode(&found.value) else {
+            return tracing::error!(az = %self.az, "the roster in the metadata can't be read");
+        };
+        let mut zones = self.zones.write();
+        zones.extend(roster.members.iter().map(|member| (member.number, member.zone.clone())));
+        drop(zones);
+        self.node.step(Input::Roster { nodes: roster.members.iter().map(|member| member.number).collect() });
+        self.roster.send_replace(Some((self.roster_revision, roster)));
     }
 
     fn take_waiting(&mut self, token: u64) -> Option<Waiting> {
@@ -411,7 +437,7 @@ impl Driver {
         let unknown = || call_error(Refusal::UnknownGroup);
         if let Query::Describe = query {
             let status = self.node.status(group).ok_or_else(unknown)?;
-            return Ok(CallReply::Description(Box::new(describe::describe(&status, &self.zones))));
+            return Ok(CallReply::Description(Box::new(describe::describe(&status, &self.zones.read()))));
         }
         let meta = self.node.meta().ok_or_else(unknown)?;
         let value = |found: &logsvc_raft::MetaValue| logsvc_client::MetaValue {
@@ -436,6 +462,9 @@ impl Driver {
     }
 
     fn publish(&mut self, group: GroupId) {
+        if group == META_GROUP {
+            self.look_at_roster();
+        }
         let Some(view) = self.views.get(&group) else { return };
         let damaged = self.node.damaged().contains_key(&group);
         let status = self.node.status(group);
@@ -449,7 +478,7 @@ impl Driver {
         }
         let stopped = matches!(status.role, Role::Stopped(_));
         view.set_wiped(stopped && self.node.failure().is_none());
-        describe::record_lag(&status, &self.zones, group);
+        describe::record_lag(&status, &self.zones.read(), group);
         if stopped && let Some(cache) = &self.cache {
             cache.invalidate_all();
         }

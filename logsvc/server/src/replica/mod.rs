@@ -9,16 +9,17 @@ mod reader;
 mod seat;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use logsvc_api::{Block, Position, ShardId};
-use logsvc_client::LogError;
+use logsvc_client::{LogError, Roster};
 use logsvc_raft::{GroupId, Input, LogStorage, META_GROUP, Node, NodeConfig, NodeNumber, ReplicaId};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 pub use driver::Transport;
 pub use message::{AppendSink, Call, CallError, CallReply, CallResult, Message, Query};
@@ -58,6 +59,12 @@ pub enum Birth {
     Joining,
 }
 
+/// The zones of all nodes that were ever heard of.
+pub type Zones = Arc<RwLock<HashMap<NodeNumber, String>>>;
+
+/// The roster as this replica has applied it, and its revision in the metadata.
+pub type Known = (u64, Roster);
+
 /// What a replica needs to start.
 #[derive(Debug, Clone)]
 pub struct ReplicaConfig {
@@ -68,7 +75,7 @@ pub struct ReplicaConfig {
     /// Its own number.
     pub number: NodeNumber,
     /// All nodes and their zones, itself included.
-    pub zones: HashMap<NodeNumber, String>,
+    pub zones: Zones,
     /// Shards of the log.
     pub shards: u32,
     /// For groups that its disk doesn't have.
@@ -81,6 +88,8 @@ pub struct ReplicaConfig {
     pub spare: Option<NodeNumber>,
     /// Where applied blocks are kept for readers.
     pub cache: Option<BlockCache>,
+    /// Where the roster is put when the metadata has another one.
+    pub roster: watch::Sender<Option<Known>>,
 }
 
 /// A running replica.
@@ -121,7 +130,7 @@ impl Replica {
         let groups = groups(config.shards);
         let views: Arc<HashMap<GroupId, GroupView>> =
             Arc::new(groups.map(|group| (group, GroupView::default())).collect());
-        let az = config.zones.get(&config.number).cloned().unwrap_or_default();
+        let az = config.zones.read().get(&config.number).cloned().unwrap_or_default();
         let driver = Driver::new(DriverParts {
             node,
             storage: Arc::clone(&storage),
@@ -130,7 +139,8 @@ impl Replica {
             pace: Pace::new(config.spare),
             cache: config.cache.clone(),
             number: config.number,
-            zones: Arc::new(config.zones),
+            zones: config.zones,
+            roster: config.roster,
             tick: config.timing.tick,
         });
         seat.place(driver, Arc::clone(&views));
@@ -201,6 +211,14 @@ impl Replica {
         self.views.iter().filter(|(_, view)| view.wiped()).map(|(group, _)| *group).collect()
     }
 
+    /// The nodes that a group here has members on.
+    pub fn member_nodes(&self) -> BTreeSet<NodeNumber> {
+        let statuses = self.views.values().filter_map(GroupView::status);
+        statuses
+            .flat_map(|status| status.members.all().map(|id| ReplicaId(id).node()).collect::<Vec<_>>())
+            .collect()
+    }
+
     /// Begins such a group anew, under a new identity, to be filled by the others.
     pub fn rejoin(&self, group: GroupId) {
         let replica = ReplicaId::new(self.number, rand::random());
@@ -254,14 +272,15 @@ fn start_node(
     config: &ReplicaConfig,
     storage: &Arc<RocksStorage>,
 ) -> Result<Node<Arc<RocksStorage>>, StartError> {
-    let peers = config.zones.keys().copied().filter(|node| *node != config.number).collect();
+    let zones = config.zones.read();
+    let peers = zones.keys().copied().filter(|node| *node != config.number).collect();
     let mut settings = NodeConfig::new(config.cluster, config.number, peers);
     settings.election_ticks = config.timing.election_ticks;
     settings.heartbeat_ticks = config.timing.heartbeat_ticks;
     settings.seed = rand::random();
     let failed = |error: &dyn std::fmt::Display| StartError::Failed(error.to_string());
     let present = storage.groups().map_err(|error| failed(&error))?;
-    let mut voters: Vec<NodeNumber> = config.zones.keys().copied().collect();
+    let mut voters: Vec<NodeNumber> = zones.keys().copied().collect();
     voters.sort_unstable();
     let mut node = Node::open(settings, Arc::clone(storage)).map_err(|error| failed(&error))?;
     for group in groups(config.shards).filter(|group| !present.contains(group)) {

@@ -2,22 +2,31 @@
 //!
 //! A disk goes through the stages empty (0), forming (1), founding (2), member (3), and takes a step only when all others have come
 //! far enough: forming when all others are empty or forming; founding when all others are forming at least. So whoever meets a
-//! founding member while its own disk is empty knows that its disk was there before and is wiped.
+//! founding member while its own disk is empty knows that its disk was there before and is wiped, or that it comes later; it
+//! asks the log which number it has there.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
+use logsvc_client::tcp::{Endpoint, TcpConfig, TcpLog};
 use logsvc_client::wire::{Complaint, Hello, LinkTls, Standing};
+use logsvc_client::{ROSTER, Roster};
 use logsvc_raft::NodeNumber;
 use parking_lot::Mutex;
 
 use super::peers::probe;
+use super::roster_file;
 use crate::StartError;
 use crate::identity::{Identity, Stage};
 use crate::replica::Birth;
 
+const TOO_FEW: &str =
+    "refusing to serve: this disk is empty and too few of the other replicas have data; nothing was changed";
+/// Patience with the log when an empty disk asks it.
+const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Rounds between two log lines about waiting.
 const QUIET_ROUNDS: u32 = 25;
@@ -25,8 +34,13 @@ const QUIET_ROUNDS: u32 = 25;
 /// What the decision is made from.
 pub struct Forming {
     pub dir: PathBuf,
-    pub number: NodeNumber,
+    /// Its number; of an empty disk, what it would be if a cluster were founded now.
+    pub number: Arc<AtomicU16>,
     pub az: String,
+    /// Where the others will look for it.
+    pub address: String,
+    /// The log as this process knows it.
+    pub roster: Mutex<Roster>,
     pub shards: u32,
     pub peers: HashMap<NodeNumber, String>,
     pub hello: Hello,
@@ -41,6 +55,8 @@ pub struct Forming {
 enum Step {
     Write(Stage, u64),
     Go(Birth),
+    /// The cluster's number, and whether a majority of the others as configured has data.
+    Learn(u64, bool),
     Wait(&'static str),
 }
 
@@ -58,6 +74,17 @@ impl Forming {
                     }
                 }
                 Step::Write(stage, cluster) => self.write(stage, cluster)?,
+                Step::Learn(cluster, most) => match self.learn().await {
+                    Ok(()) => self.write(Stage::Member, cluster)?,
+                    Err(why) => {
+                        let why = if most { &*why } else { TOO_FEW };
+                        if rounds % QUIET_ROUNDS == 0 {
+                            tracing::warn!(az = self.az, why, "not serving yet");
+                        }
+                        rounds += 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
                 Step::Wait(why) => {
                     if rounds % QUIET_ROUNDS == 0 {
                         tracing::warn!(az = self.az, why, "not serving yet");
@@ -87,7 +114,7 @@ impl Forming {
                 let drawn = others.iter().flatten().map(|other| other.cluster).find(|cluster| *cluster != 0);
                 match drawn {
                     Some(cluster) => Step::Write(Stage::Forming, cluster),
-                    None if self.peers.keys().all(|peer| *peer > self.number) => {
+                    None if self.peers.keys().all(|peer| *peer > self.number.load(Relaxed)) => {
                         Step::Write(Stage::Forming, rand::random::<u64>().max(1))
                     }
                     None => Step::Wait("waiting for the first replica to begin forming the cluster"),
@@ -117,22 +144,56 @@ impl Forming {
 
     /// The disk is empty, the cluster isn't new.
     fn wiped(&self, formed: &[&Standing], total: usize) -> Step {
-        if formed.len() * 2 <= total {
-            return Step::Wait(
-                "refusing to serve: this disk is empty and too few of the other replicas have data; nothing was changed",
-            );
-        }
         if !self.auto_replace {
             return Step::Wait("this disk is empty in an existing cluster, and auto_replace is off");
         }
-        tracing::warn!(az = self.az, "this disk is empty; the replica is rebuilt under a new identity");
-        Step::Write(Stage::Member, formed.first().map_or(0, |other| other.cluster))
+        // An answer of the log's leader proves a majority, whatever is configured here.
+        let most = formed.len() * 2 > total;
+        Step::Learn(formed.first().map_or(0, |other| other.cluster), most)
+    }
+
+    /// Finds out from the log which number this process has in it.
+    async fn learn(&self) -> Result<(), String> {
+        let zone = |az: &str, address: &str| Endpoint { az: az.to_owned(), address: address.to_owned() };
+        let others: Vec<Endpoint> = {
+            let roster = self.roster.lock();
+            let others = roster.members.iter().filter(|member| member.zone != self.az);
+            others.map(|member| zone(&member.zone, &member.address)).collect()
+        };
+        let config =
+            TcpConfig { endpoints: others, az: self.az.clone(), deadline: PATIENCE, tls: self.tls.clone() };
+        let log = TcpLog::connect(config).map_err(|error| error.to_string())?;
+        let found =
+            log.meta_get(ROSTER).await.map_err(|error| format!("the log's roster can't be read: {error}"))?;
+        let roster = found.and_then(|found| Roster::decode(&found.value));
+        let roster = roster.ok_or("the log has no roster yet that can be read")?;
+        let own = roster.in_zone(&self.az).ok_or_else(|| {
+            format!("no replica of the log is wanted in {}; `fastkeep ctl log add` adds one", self.az)
+        })?;
+        if own.address != self.address {
+            return Err(format!(
+                "the log's replica in {} is at {}, not at {}; `fastkeep ctl log replace` replaces it",
+                self.az, own.address, self.address
+            ));
+        }
+        tracing::warn!(
+            az = self.az,
+            number = own.number,
+            "this disk is empty; it is filled from the other replicas"
+        );
+        self.number.store(own.number, Relaxed);
+        roster_file::write(&self.dir, &roster)?;
+        *self.roster.lock() = roster;
+        Ok(())
     }
 
     fn read(&self) -> Result<Option<Identity>, StartError> {
         let found = Identity::read(&self.dir).map_err(|error| StartError::Corrupt(error.to_string()))?;
         let Some(identity) = found else { return Ok(None) };
-        if identity.az != self.az || identity.node != self.number || identity.shards != self.shards {
+        if identity.az != self.az
+            || identity.node != self.number.load(Relaxed)
+            || identity.shards != self.shards
+        {
             return Err(StartError::Mismatch(format!(
                 "{} was created for zone {} as replica {} with {} shards",
                 self.dir.display(),
@@ -147,8 +208,13 @@ impl Forming {
 
     /// Sets the stage on disk. A wiped member's is written like any other: its groups are missing, so it joins.
     pub fn write(&self, stage: Stage, cluster: u64) -> Result<(), StartError> {
-        let identity =
-            Identity { cluster, node: self.number, az: self.az.clone(), shards: self.shards, stage };
+        let identity = Identity {
+            cluster,
+            node: self.number.load(Relaxed),
+            az: self.az.clone(),
+            shards: self.shards,
+            stage,
+        };
         identity.write(&self.dir)?;
         self.publish(&identity);
         Ok(())

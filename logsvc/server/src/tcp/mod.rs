@@ -2,24 +2,30 @@
 
 mod forming;
 mod peers;
+mod roster_file;
 mod session;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use logsvc_client::wire::{Complaint, Hello, LinkTls, Role, Standing};
-use logsvc_raft::NodeNumber;
-use parking_lot::Mutex;
+use logsvc_client::{ROSTER, Roster};
+use logsvc_raft::{META_GROUP, NodeNumber};
+use parking_lot::{Mutex, RwLock};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::StartError;
 use crate::identity::{Identity, Stage};
-use crate::replica::{Birth, Replica, ReplicaConfig, Seat, Timing, block_cache};
+use crate::outcome;
+use crate::replica::{
+    Birth, Call, GroupView, Known, Replica, ReplicaConfig, Seat, Timing, Zones, block_cache,
+};
 use crate::storage::{StorageConfig, set_aside};
 use forming::Forming;
 use peers::TcpPeers;
@@ -46,7 +52,9 @@ pub struct ServerConfig {
     pub az: String,
     /// Its folder.
     pub dir: PathBuf,
-    /// The other replicas.
+    /// Where the other replicas reach it, as the log's roster has it.
+    pub address: String,
+    /// The other replicas, as far as known: the cluster is founded with them; later the log's roster tells.
     pub peers: Vec<PeerConfig>,
     /// Shards of the log; the same everywhere, fixed when the cluster is formed.
     pub shards: u32,
@@ -67,6 +75,7 @@ impl ServerConfig {
     pub fn new(listen: &str, az: &str, dir: impl Into<PathBuf>, peers: Vec<PeerConfig>) -> Self {
         Self {
             listen: listen.into(),
+            address: listen.into(),
             az: az.into(),
             dir: dir.into(),
             peers,
@@ -85,8 +94,9 @@ pub(crate) struct Shared {
     standing: Arc<Mutex<Standing>>,
     replica: OnceLock<Arc<Replica>>,
     seat: Arc<Seat>,
-    zones: HashMap<NodeNumber, String>,
-    number: NodeNumber,
+    zones: Zones,
+    rosters: watch::Sender<Option<Known>>,
+    number: Arc<AtomicU16>,
     shards: u32,
     tls: Option<LinkTls>,
     /// Handshakes of TLS at one time; more wait.
@@ -137,7 +147,22 @@ impl Drop for ServerHandle {
 /// When the address can't be bound, or the folder belongs to another replica. What comes later (a locked or damaged database) is logged
 /// as an error.
 pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
-    let (zones, peers, number) = number_nodes(&config)?;
+    let roster = known_roster(&config)?;
+    let identity = Identity::read(&config.dir).map_err(|error| StartError::Corrupt(error.to_string()))?;
+    let number = match (&identity, roster.in_zone(&config.az)) {
+        (Some(identity), own) if own.is_none_or(|own| own.number != identity.node) => {
+            return Err(StartError::Mismatch(format!(
+                "{} was created for zone {} as replica {}, which is none of the log's replicas any more",
+                config.dir.display(),
+                identity.az,
+                identity.node
+            )));
+        }
+        (_, own) => own.map_or(0, |own| own.number),
+    };
+    let number = Arc::new(AtomicU16::new(number));
+    let zones = roster.members.iter().map(|member| (member.number, member.zone.clone())).collect();
+    let zones: Zones = Arc::new(RwLock::new(zones));
     let listener = TcpListener::bind(&config.listen).await;
     let listener = listener.map_err(|error| StartError::Failed(format!("{}: {error}", config.listen)))?;
     let address = listener.local_addr()?;
@@ -147,7 +172,8 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         replica: OnceLock::new(),
         seat: Arc::new(Seat::default()),
         zones,
-        number,
+        rosters: watch::channel(None).0,
+        number: Arc::clone(&number),
         shards: config.shards,
         tls: config.tls.clone(),
         handshakes: Semaphore::new(MAX_HANDSHAKES),
@@ -158,34 +184,37 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         dir: config.dir.clone(),
         number,
         az: config.az.clone(),
+        address: config.address.clone(),
         shards: config.shards,
-        peers: peers.clone(),
-        hello: Hello { role: Role::Peer, cluster: 0, replica: u64::from(number), az: config.az.clone() },
+        peers: others(&roster, &config.az),
+        roster: Mutex::new(roster),
+        hello: Hello { role: Role::Peer, cluster: 0, replica: 0, az: config.az.clone() },
         tls: config.tls.clone(),
         complaint: Arc::default(),
         auto_replace: config.auto_replace,
         standing: Arc::clone(&shared.standing),
     };
-    if let Err(error) = Identity::read(&config.dir) {
-        return Err(StartError::Corrupt(error.to_string()));
-    }
-    let run = tokio::spawn(run(config, forming, peers, Arc::clone(&shared)));
+    let run = tokio::spawn(run(config, forming, Arc::clone(&shared)));
     Ok(ServerHandle { shared, address, tasks: vec![accept, run] })
 }
 
-type Numbered = (HashMap<NodeNumber, String>, HashMap<NodeNumber, String>, NodeNumber);
-
-/// Numbers follow from the zones' names, so that all processes agree on them.
-fn number_nodes(config: &ServerConfig) -> Result<Numbered, StartError> {
-    let mut names: Vec<&String> = config.peers.iter().map(|peer| &peer.az).chain([&config.az]).collect();
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair.first() == pair.last()) {
+/// The log as its folder knows it, or as it would be founded.
+fn known_roster(config: &ServerConfig) -> Result<Roster, StartError> {
+    if let Some(roster) = roster_file::read(&config.dir).map_err(StartError::Corrupt)? {
+        return Ok(roster);
+    }
+    let peers = config.peers.iter().map(|peer| (&*peer.az, &*peer.address));
+    let roster = Roster::founding(peers.chain([(&*config.az, &*config.address)]));
+    if roster.members.windows(2).any(|pair| matches!(pair, [a, b] if a.zone == b.zone)) {
         return Err(StartError::Mismatch("two replicas are configured for the same zone".into()));
     }
-    let number = |az: &String| names.iter().position(|name| *name == az).map_or(0, |at| at as NodeNumber + 1);
-    let zones = names.iter().map(|az| (number(az), (*az).clone())).collect();
-    let peers = config.peers.iter().map(|peer| (number(&peer.az), peer.address.clone())).collect();
-    Ok((zones, peers, number(&config.az)))
+    Ok(roster)
+}
+
+/// Where the others of a roster are.
+fn others(roster: &Roster, az: &str) -> HashMap<NodeNumber, String> {
+    let others = roster.members.iter().filter(|member| member.zone != az);
+    others.map(|member| (member.number, member.address.clone())).collect()
 }
 
 /// Serves every connection, until it is aborted: then they all end with it.
@@ -206,19 +235,19 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn run(
-    config: ServerConfig,
-    forming: Forming,
-    peers: HashMap<NodeNumber, String>,
-    shared: Arc<Shared>,
-) {
+async fn run(config: ServerConfig, forming: Forming, shared: Arc<Shared>) {
+    let rosters = shared.rosters.subscribe();
     let started = match forming.decide().await {
         Ok((identity, birth)) => {
-            let hello = Hello { cluster: identity.cluster, ..forming.hello.clone() };
-            let start = async |birth| {
-                let transport = TcpPeers::start(&peers, &hello, shared.tls.as_ref(), &shared.seat);
-                start(config.clone(), &shared, identity.cluster, birth, transport).await
-            };
+            let roster = forming.roster.lock().clone();
+            let zones = roster.members.iter().map(|member| (member.number, member.zone.clone()));
+            // Those of the configuration were a guess if there is a cluster already.
+            *shared.zones.write() = zones.collect();
+            let replica = u64::from(identity.node);
+            let hello = Hello { cluster: identity.cluster, replica, ..forming.hello.clone() };
+            let peers = TcpPeers::new(hello, shared.tls.clone(), &shared.seat);
+            peers.set(&others(&roster, &config.az));
+            let start = async |birth| start(config.clone(), &shared, &identity, birth, peers.clone()).await;
             let started = match start(birth).await {
                 Err(StartError::Corrupt(reason)) if config.auto_replace => {
                     forming.others_have_data().await;
@@ -229,15 +258,18 @@ async fn run(
                 }
                 other => other,
             };
-            started.map(|replica| (identity, replica))
+            started.map(|replica| (identity, replica, peers))
         }
         Err(error) => Err(error),
     };
     match started {
-        Ok((identity, replica)) => {
+        Ok((identity, replica, peers)) => {
             let _ = shared.replica.set(Arc::clone(&replica));
             tracing::info!(az = config.az, cluster = identity.cluster, "the log replica takes part");
-            care(&config, &forming, identity, &replica).await;
+            tokio::join!(
+                care(&config, &forming, identity.clone(), &replica),
+                follow(&config, &forming, &identity, &replica, &peers, rosters)
+            );
         }
         Err(error) => tracing::error!(az = config.az, %error, "the log replica can't start"),
     }
@@ -246,26 +278,77 @@ async fn run(
 async fn start(
     config: ServerConfig,
     shared: &Arc<Shared>,
-    cluster: u64,
+    identity: &Identity,
     birth: Birth,
     transport: TcpPeers,
 ) -> Result<Arc<Replica>, StartError> {
     let settings = ReplicaConfig {
         dir: config.dir.clone(),
-        cluster,
-        number: shared.number,
-        zones: shared.zones.clone(),
+        cluster: identity.cluster,
+        number: identity.node,
+        zones: Arc::clone(&shared.zones),
         shards: config.shards,
         birth,
         timing: config.timing,
         storage: config.storage,
         spare: None,
         cache: Some(block_cache(config.cache_bytes)),
+        roster: shared.rosters.clone(),
     };
     let seat = Arc::clone(&shared.seat);
     let open = move || Replica::start(settings, seat, Box::new(transport)).map(Arc::new);
     let opened = tokio::task::spawn_blocking(open).await;
     opened.unwrap_or_else(|error| Err(StartError::Failed(error.to_string())))
+}
+
+/// Keeps file and connections as the roster says, and writes the first one.
+async fn follow(
+    config: &ServerConfig,
+    forming: &Forming,
+    identity: &Identity,
+    replica: &Arc<Replica>,
+    peers: &TcpPeers,
+    mut rosters: watch::Receiver<Option<Known>>,
+) {
+    let mut told = false;
+    loop {
+        let found = rosters.borrow_and_update().clone();
+        match found {
+            Some((_, roster)) if *forming.roster.lock() != roster => {
+                tracing::info!(az = config.az, roster = roster.encode(), "the log's roster has changed");
+                if let Err(error) = roster_file::write(&config.dir, &roster) {
+                    tracing::warn!(error, "the roster can't be kept");
+                }
+                let former = std::mem::replace(&mut *forming.roster.lock(), roster.clone());
+                // Who leaves is spoken to until no group has it as a member.
+                let mut wanted = others(&former, &config.az);
+                wanted.extend(others(&roster, &config.az));
+                peers.set(&wanted);
+            }
+            Some((_, roster)) => {
+                let members = replica.member_nodes();
+                let mut wanted = others(&roster, &config.az);
+                let known = peers.addresses();
+                wanted.extend(known.into_iter().filter(|(node, _)| members.contains(node)));
+                wanted.remove(&identity.node);
+                peers.set(&wanted);
+                if roster.member(identity.node).is_none() && !members.contains(&identity.node) && !told {
+                    told = true;
+                    tracing::warn!(
+                        az = config.az,
+                        "this replica belongs to the log no more; its process can be stopped"
+                    );
+                }
+            }
+            None if replica.view(META_GROUP).is_some_and(GroupView::leads) => {
+                let first = forming.roster.lock().encode();
+                let put = outcome::put_command(ROSTER, &first.into(), Some(0));
+                let _ = replica.call(META_GROUP, Call::Propose(put)).await;
+            }
+            None => {}
+        }
+        let _ = tokio::time::timeout(CARE, rosters.changed()).await;
+    }
 }
 
 /// Notes when the groups are on disk, and lets damaged ones come back.
@@ -278,7 +361,9 @@ async fn care(config: &ServerConfig, forming: &Forming, mut identity: Identity, 
                 Err(error) => tracing::warn!(%error, "the identity file can't be written"),
             }
         }
-        if config.auto_replace {
+        // Who belongs to the log no more is replaced for good.
+        let belongs = forming.roster.lock().member(identity.node).is_some();
+        if config.auto_replace && belongs {
             replica.wiped_groups().into_iter().for_each(|group| replica.rejoin(group));
         }
     }

@@ -11,6 +11,7 @@ use logsvc_client::wire::{
     write_frames,
 };
 use logsvc_raft::{Input, NodeNumber, Outgoing};
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -24,43 +25,63 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 const SMALL_FRAME_BYTES: usize = 64 << 10;
 
 struct Peer {
+    address: String,
     queue: mpsc::UnboundedSender<Vec<u8>>,
     queued: Arc<AtomicUsize>,
 }
 
-/// The transport of a replica over TCP.
-pub struct TcpPeers(HashMap<NodeNumber, Peer>);
+/// The transport of a replica over TCP. Clones share their connections.
+#[derive(Clone)]
+pub struct TcpPeers(Arc<Shared>);
+
+struct Shared {
+    peers: RwLock<HashMap<NodeNumber, Peer>>,
+    hello: Hello,
+    tls: Option<LinkTls>,
+    seat: Arc<Seat>,
+}
 
 impl TcpPeers {
-    /// Starts a task for each peer on the current runtime.
-    pub fn start(
-        peers: &HashMap<NodeNumber, String>,
-        hello: &Hello,
-        tls: Option<&LinkTls>,
-        seat: &Arc<Seat>,
-    ) -> Self {
-        let start = |(node, address): (&NodeNumber, &String)| {
-            let (queue, frames) = mpsc::unbounded_channel();
-            let queued = Arc::new(AtomicUsize::new(0));
-            let task = Link {
-                node: *node,
-                address: address.clone(),
-                hello: hello.clone(),
-                tls: tls.cloned(),
-                complaint: Complaint::default(),
-                seat: Arc::clone(seat),
-                queued: Arc::clone(&queued),
-            };
-            tokio::spawn(task.run(frames));
-            (*node, Peer { queue, queued })
+    /// Without peers yet.
+    pub fn new(hello: Hello, tls: Option<LinkTls>, seat: &Arc<Seat>) -> Self {
+        Self(Arc::new(Shared { peers: RwLock::default(), hello, tls, seat: Arc::clone(seat) }))
+    }
+
+    /// Connects to exactly these peers; one with another address is another peer. Runs tasks on the current runtime.
+    pub fn set(&self, wanted: &HashMap<NodeNumber, String>) {
+        let mut peers = self.0.peers.write();
+        peers.retain(|node, peer| wanted.get(node) == Some(&peer.address));
+        for (node, address) in wanted {
+            peers.entry(*node).or_insert_with(|| self.start(*node, address));
+        }
+    }
+
+    /// Those that it connects to.
+    pub fn addresses(&self) -> HashMap<NodeNumber, String> {
+        self.0.peers.read().iter().map(|(node, peer)| (*node, peer.address.clone())).collect()
+    }
+
+    fn start(&self, node: NodeNumber, address: &str) -> Peer {
+        let (queue, frames) = mpsc::unbounded_channel();
+        let queued = Arc::new(AtomicUsize::new(0));
+        let task = Link {
+            node,
+            address: address.to_owned(),
+            hello: self.0.hello.clone(),
+            tls: self.0.tls.clone(),
+            complaint: Complaint::default(),
+            seat: Arc::clone(&self.0.seat),
+            queued: Arc::clone(&queued),
         };
-        Self(peers.iter().map(start).collect())
+        tokio::spawn(task.run(frames));
+        Peer { address: address.to_owned(), queue, queued }
     }
 }
 
 impl Transport for TcpPeers {
     fn send(&mut self, message: Outgoing) -> Option<Called> {
-        let peer = self.0.get(&message.to)?;
+        let peers = self.0.peers.read();
+        let peer = peers.get(&message.to)?;
         let mut bytes = Vec::with_capacity(message.len() + 16);
         encode_frame(&mut bytes, kind::RAFT, 0, |out| {
             message.parts.iter().for_each(|part| out.0.extend_from_slice(part));

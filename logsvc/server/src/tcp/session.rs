@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use logsvc_api::{Epoch, Position, ShardId};
-use logsvc_client::LogError;
 use logsvc_client::wire::{
     Answer, Frame, FrameReader, Hello, Incoming, MAX_FRAME_BYTES, Outgoing, Request, Role, Welcome, accept,
     encode_frame, kind, write_frames,
 };
+use logsvc_client::{LogError, MetaValue, Roster};
 use logsvc_raft::{Command, GroupId, Input, META_GROUP, NodeNumber};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
@@ -95,7 +96,7 @@ async fn shake_hands(reader: &mut FrameReader, shared: &Shared, out: &Out) -> Op
         Ok(hello) => {
             let welcome = Welcome {
                 cluster: standing.cluster,
-                replica: u64::from(shared.number),
+                replica: u64::from(shared.number.load(Relaxed)),
                 az: standing.az,
                 shards: shared.shards,
             };
@@ -141,6 +142,15 @@ async fn serve_client(reader: &mut FrameReader, shared: &Arc<Shared>, out: &Out)
                 break;
             }
         };
+        if request == Request::Roster {
+            let known = shared.rosters.borrow().clone();
+            let value =
+                |(revision, roster): (u64, Roster)| MetaValue { revision, value: roster.encode().into() };
+            if !out.answer(id, &Answer::MetaValue(known.map(value))) {
+                break;
+            }
+            continue;
+        }
         let Some(replica) = shared.replica.get().cloned() else {
             let refusal = refuse_all(&request);
             if !out.answer(id, &refusal) {
@@ -219,7 +229,7 @@ impl AppendSink for WireSink {
     }
 
     fn interrupted(&self, leader: Option<NodeNumber>) {
-        let leader = leader.and_then(|node| self.shared.zones.get(&node).cloned());
+        let leader = leader.and_then(|node| self.shared.zones.read().get(&node).cloned());
         self.out.answer(0, &Answer::NotLeader { shard: self.shard, epoch: self.epoch, leader });
     }
 }
@@ -251,7 +261,7 @@ async fn answer(shared: &Shared, replica: &Replica, request: Request) -> Answer 
             Ok(answer) => answer,
             Err(CallError::Log(error)) => failed(error),
             Err(CallError::NotLeader(node)) => {
-                let leader = node.and_then(|node| shared.zones.get(&node).cloned());
+                let leader = node.and_then(|node| shared.zones.read().get(&node).cloned());
                 Answer::NotLeader { shard: 0, epoch: 0, leader }
             }
         },
@@ -285,7 +295,10 @@ async fn call(
             Answer::Done
         }
         Request::LeadFrom { zone, .. } => {
-            let node = shared.zones.iter().find(|(_, name)| **name == zone).map(|(node, _)| *node);
+            // Of two in one zone the newer one is the one that stays.
+            let zones = shared.zones.read().clone();
+            let nodes = zones.iter().filter(|(_, name)| **name == zone).map(|(node, _)| *node);
+            let node = nodes.max();
             let node = node.ok_or_else(|| log(LogError::Refused(format!("no log replica is in {zone}"))))?;
             outcome::hinted(ask(Call::Transfer(node)).await?).map_err(log)?;
             Answer::Done
