@@ -313,25 +313,6 @@ pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row) -> Result<(),
     shard.admit(row.flags.has(Flags::WRITE))
 }
 
-/// As [`admit`], for a unit that may `write`; else what the connection does.
-#[inline]
-pub(crate) fn admit_as(
-    worker: &Worker,
-    shard: &mut Shard,
-    write: bool,
-    batch: &mut Batch,
-) -> Result<(), Flow> {
-    let (now, now_ms) = worker.now();
-    shard.set_clock(now, now_ms);
-    shard.admit(write).map_err(|unserved| match unserved {
-        Unserved::Full => Flow::Park(shard.id()),
-        Unserved::Loading => {
-            batch.reply.error(LOADING);
-            Flow::Next
-        }
-    })
-}
-
 /// Runs a command on one shard, here or elsewhere.
 #[inline]
 pub(crate) fn on_shard(

@@ -2,49 +2,30 @@
 //! clients go on; when the quorum is gone, nothing is answered as done, and what was answered is there after the repair.
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tests_harness::{Fastkeep, Reply, Running};
-
-const EIO: i32 = 5;
-const ENOSPC: i32 = 28;
+use tests_harness::{DiskFaults, EIO, ENOSPC, Fastkeep, Reply, Running};
 
 /// A server whose calls on files can be made to fail.
 struct Faulty {
     server: Fastkeep,
-    faults: PathBuf,
+    faults: DiskFaults,
 }
 
 impl Faulty {
     fn new(folder: &Path) -> Self {
-        let (source, library) = ("shim/disk_faults.c", folder.join("disk_faults.so"));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
-        let compiled = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .status()
-            .unwrap();
-        assert!(compiled.success(), "the C compiler refused {}", source.display());
-        let faults = folder.join("faults");
-        let server = Fastkeep::up(&folder.join("data"), &[])
-            .env("LD_PRELOAD", library.to_str().unwrap())
-            .env("DISK_FAULTS", faults.to_str().unwrap());
-        Self { server, faults }
+        let faults = DiskFaults::new(folder);
+        Self { server: faults.under(Fastkeep::up(&folder.join("data"), &[])), faults }
     }
 
     fn fail(&self, call: &str, errno: i32, zones: &[&str]) {
-        let line = |zone: &&str| format!("{call} {errno} /logsvc/{zone}/db/\n");
-        // Moved into place, so that a half written list is never read.
-        let next = self.faults.with_extension("next");
-        std::fs::write(&next, zones.iter().map(line).collect::<String>()).unwrap();
-        std::fs::rename(next, &self.faults).unwrap();
+        let parts: Vec<String> = zones.iter().map(|zone| format!("/logsvc/{zone}/db/")).collect();
+        self.faults.fail(call, errno, &parts);
     }
 
     fn heal(&self) {
-        std::fs::remove_file(&self.faults).unwrap();
+        self.faults.heal();
     }
 }
 

@@ -6,15 +6,16 @@
 //! and the stop of a primary reach no client as an error.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code)] // Not every test needs all of it.
 mod history;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use history::{Event, History, Op, Ret, is_linearizable, object_of};
-use tests_harness::{Client, Cluster, Reply, Running, primary_of, wait_for_shards};
+use history::load::{Load, errors, gap_after, settle, wait_for_replicas};
+use history::{Event, Op, Ret, Way, is_linearizable, object_of};
+use tests_harness::{Cluster, Reply, primary_of};
 
 fn asked(name: u64, op: Op) -> (u64, Event) {
     (name, Event::Asked(op))
@@ -66,171 +67,67 @@ fn the_checker_catches_seeded_violations() {
     assert!(!open(&["2", "1"]), "an outcome that was taken back was not caught");
 }
 
-/// A client that works on a few keys until it is told to stop. A new key now and then keeps each key's history short.
-struct Worker {
-    history: Arc<History>,
-    stop: Arc<AtomicBool>,
-    round: Arc<AtomicU64>,
-    names: Arc<AtomicU64>,
-    answers: Vec<(Instant, Outcome)>,
+/// One client after the other: (operation, answer).
+fn in_turn(key: &str, steps: &[(Op, Ret)]) -> bool {
+    let events: Vec<(u64, Event)> = (0..)
+        .zip(steps)
+        .flat_map(|(name, (op, ret))| [asked(name, op.clone()), answered(name, ret.clone())])
+        .collect();
+    is_linearizable(object_of(key), &events)
 }
 
-/// `Err`: what the client got instead of an answer.
-type Outcome = Result<(), String>;
+/// For each kind of key: what is right passes, then a stale read, a lost write or a write applied twice, and halves of a unit.
+#[test]
+fn the_checker_catches_seeded_violations_of_every_kind() {
+    let list = |items: &[&str]| Ret::List(items.iter().map(|item| (*item).to_owned()).collect());
+    let add = |member: &str| Op::Add(member.into());
+    let one = Ret::Number(1);
+    assert!(in_turn(
+        "set",
+        &[(add("a"), one.clone()), (add("a"), Ret::Number(0)), (Op::Members, list(&["a"]))]
+    ));
+    assert!(!in_turn("set", &[(add("a"), one.clone()), (Op::Members, list(&[]))]), "a stale read of a set");
+    assert!(!in_turn("set", &[(add("a"), one.clone()), (add("a"), one.clone())]), "a lost member of a set");
+    let remove = Op::Remove("a".into());
+    assert!(
+        !in_turn("set", &[(add("a"), one.clone()), (remove, Ret::Number(0))]),
+        "a removal that found nothing"
+    );
 
-impl Worker {
-    fn run(mut self, ports: Vec<u16>, seed: u64) -> Vec<(Instant, Outcome)> {
-        let (mut name, mut client, mut turn) = (self.names.fetch_add(1, Ordering::Relaxed), None, seed);
-        while !self.stop.load(Ordering::Relaxed) {
-            turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let draw = (turn >> 33) as usize;
-            let Some(open) = &mut client else {
-                client = Client::connect(ports[draw % ports.len()]).ok();
-                std::thread::sleep(Duration::from_millis(2));
-                continue;
-            };
-            let round = self.round.load(Ordering::Relaxed);
-            let (key, op, args) = draw_operation(draw, round, turn);
-            let begun = Instant::now();
-            self.history.note(&key, begun, name, Event::Asked(op.clone()));
-            let reply = open.call(&args);
-            let now = Instant::now();
-            match reply.map_err(|error| error.to_string()).and_then(|reply| as_ret(&op, reply)) {
-                Ok(ret) => {
-                    self.history.note(&key, now, name, Event::Answered(ret));
-                    self.answers.push((now, Ok(())));
-                }
-                Err(why) => {
-                    // The outcome is unknown: the operation stays open, and so does its name.
-                    self.answers.push((now, Err(format!("{op:?} after {:?}: {why}", now - begun))));
-                    name = self.names.fetch_add(1, Ordering::Relaxed);
-                    client = None;
-                }
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
-        self.answers
+    let score = || Op::Score("a".into());
+    assert!(in_turn("zset", &[(score(), one.clone()), (Op::Ranking, list(&["a", "1"]))]));
+    assert!(!in_turn("zset", &[(score(), one.clone()), (score(), one.clone())]), "a lost score");
+    assert!(
+        !in_turn("zset", &[(score(), one.clone()), (Op::Ranking, list(&["a", "2"]))]),
+        "a score added twice"
+    );
+
+    let field = |value: &str| Op::Field("f".into(), value.into());
+    assert!(in_turn(
+        "hash",
+        &[(field("1"), one.clone()), (field("2"), Ret::Number(0)), (Op::Fields, list(&["f", "2"]))]
+    ));
+    let stale = [(field("1"), one.clone()), (field("2"), Ret::Number(0)), (Op::Fields, list(&["f", "1"]))];
+    assert!(!in_turn("hash", &stale), "a stale field");
+    assert!(!in_turn("hash", &[(field("1"), one.clone()), (field("2"), one)]), "a lost field");
+
+    for way in [Way::Multi, Way::Script] {
+        let both = |item: &str| Op::Both(item.into(), way);
+        let whole =
+            |count, items: &[&str]| Ret::Whole(count, items.iter().map(|item| (*item).to_owned()).collect());
+        let first = (both("x"), Ret::Both(1, 1));
+        assert!(in_turn("pair", &[first.clone(), (Op::ReadBoth(way), whole(1, &["x"]))]));
+        assert!(
+            !in_turn("pair", &[first.clone(), (Op::ReadBoth(way), whole(1, &[]))]),
+            "half of a unit ({way:?})"
+        );
+        assert!(
+            !in_turn("pair", &[first.clone(), (both("y"), Ret::Both(2, 1))]),
+            "half of a unit was lost ({way:?})"
+        );
+        assert!(!in_turn("pair", &[first.clone(), (both("y"), Ret::Both(1, 1))]), "a lost unit ({way:?})");
+        assert!(!in_turn("pair", &[first, (both("y"), Ret::Both(3, 3))]), "a unit applied twice ({way:?})");
     }
-}
-
-fn draw_operation(draw: usize, round: u64, turn: u64) -> (String, Op, Vec<String>) {
-    let key = |kind: &str| format!("{kind}:{round}:{}", draw % 2);
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-    match draw / 2 % 6 {
-        0 => (key("register"), Op::Get, words(&["GET", &key("register")])),
-        1 => {
-            let value = turn.to_string();
-            (key("register"), Op::Set(value.clone()), words(&["SET", &key("register"), &value]))
-        }
-        2 => (key("counter"), Op::Get, words(&["GET", &key("counter")])),
-        3 => (key("counter"), Op::Incr, words(&["INCR", &key("counter")])),
-        4 => (key("list"), Op::Range, words(&["LRANGE", &key("list"), "0", "-1"])),
-        _ => {
-            let value = turn.to_string();
-            (key("list"), Op::Push(value.clone()), words(&["RPUSH", &key("list"), &value]))
-        }
-    }
-}
-
-/// The answer in the checker's words.
-fn as_ret(op: &Op, reply: Reply) -> Result<Ret, String> {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    match (op, reply) {
-        (Op::Set(_), Reply::SimpleString(_)) => Ok(Ret::Done),
-        (Op::Get, Reply::BulkString(bytes)) => Ok(Ret::Value(Some(text(bytes)))),
-        (Op::Get, Reply::Null) => Ok(Ret::Value(None)),
-        (Op::Incr | Op::Push(_), Reply::Integer(n)) => Ok(Ret::Number(n)),
-        (Op::Range, Reply::Array(items)) => Ok(Ret::List(
-            items
-                .into_iter()
-                .map(|item| match item {
-                    Reply::BulkString(bytes) => text(bytes),
-                    other => panic!("an element of a list is {other:?}"),
-                })
-                .collect(),
-        )),
-        (_, Reply::Error(why)) => {
-            assert!(why.starts_with("UNCERTAIN"), "a client was answered {why}");
-            Err(why)
-        }
-        (op, other) => panic!("{op:?} was answered {other:?}"),
-    }
-}
-
-/// Clients on nodes, their history, and the way to end them.
-struct Load {
-    history: Arc<History>,
-    stop: Arc<AtomicBool>,
-    round: Arc<AtomicU64>,
-    workers: Vec<JoinHandle<Vec<(Instant, Outcome)>>>,
-}
-
-impl Load {
-    fn start(ports: &[u16], clients: u64) -> Self {
-        let (history, stop) = (Arc::<History>::default(), Arc::<AtomicBool>::default());
-        // Every load has keys of its own: the checker begins with empty ones.
-        static LOADS: AtomicU64 = AtomicU64::new(0);
-        let round = Arc::new(AtomicU64::new(LOADS.fetch_add(1, Ordering::Relaxed) * 1_000_000));
-        let names = Arc::<AtomicU64>::default();
-        let workers = (0..clients).map(|seed| {
-            let worker = Worker {
-                history: Arc::clone(&history),
-                stop: Arc::clone(&stop),
-                round: Arc::clone(&round),
-                names: Arc::clone(&names),
-                answers: Vec::new(),
-            };
-            let ports = ports.to_vec();
-            std::thread::spawn(move || worker.run(ports, seed + 1))
-        });
-        let workers = workers.collect();
-        Self { history, stop, round, workers }
-    }
-
-    /// Lets the load run for a while, on new keys every now and then.
-    fn run(&self, time: Duration) {
-        const KEYS_LAST: Duration = Duration::from_millis(120);
-        let until = Instant::now() + time;
-        while Instant::now() < until {
-            std::thread::sleep(KEYS_LAST);
-            self.round.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Ends the load; the answers in the order of time.
-    fn end(self) -> (Arc<History>, Vec<(Instant, Outcome)>) {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut answers: Vec<(Instant, Outcome)> =
-            self.workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
-        answers.sort_by_key(|(at, _)| *at);
-        (self.history, answers)
-    }
-}
-
-/// Waits until two replicas follow closely.
-fn wait_for_replicas(node: &Running) {
-    wait_for_shards(node, "two replicas do not follow", |rows| {
-        let follows =
-            |row: &&serde_json::Value| row["role"] == "replica" && row["lag_records"].as_u64() < Some(100);
-        rows.iter().filter(follows).count() >= 2 && rows.iter().any(|row| row["role"] == "primary")
-    });
-}
-
-fn errors(answers: &[(Instant, Outcome)]) -> Vec<&str> {
-    answers.iter().filter_map(|(_, outcome)| outcome.as_ref().err()).map(String::as_str).collect()
-}
-
-/// The longest time without a success from a moment on.
-fn gap_after(answers: &[(Instant, Outcome)], from: Instant) -> Duration {
-    let successes: Vec<Instant> =
-        answers.iter().filter(|(at, outcome)| outcome.is_ok() && *at >= from).map(|(at, _)| *at).collect();
-    let mut before = from;
-    let mut longest = Duration::ZERO;
-    for at in successes {
-        longest = longest.max(at - before);
-        before = at;
-    }
-    longest
 }
 
 #[test]
@@ -261,7 +158,7 @@ fn killed_and_frozen_primaries_leave_a_linearizable_history() {
         }
         load.run(Duration::from_millis(2_000));
         let (history, answers) = load.end();
-        history.check().unwrap_or_else(|key| panic!("no order explains the answers about {key}"));
+        settle(&history, &nodes[(at + 1) % 3]);
         let gap = gap_after(&answers, begun);
         assert!(history.len() > 100, "only {} operations", history.len());
         assert!(gap < Duration::from_secs(20), "nobody took over for {gap:?}");
@@ -300,7 +197,7 @@ fn a_hand_over_and_a_stop_reach_no_client_as_an_error() {
     assert_ne!(now, at, "the shard stayed where it was");
     let (history, answers) = load.end();
     assert_eq!(errors(&answers), [""; 0], "a hand-over reached a client as an error");
-    history.check().unwrap_or_else(|key| panic!("no order explains the answers about {key}"));
+    settle(&history, &nodes[now]);
     println!("hand-over: {:?} without an answer", gap_after(&answers, begun));
 
     let mut other = nodes[now].client();
@@ -317,7 +214,7 @@ fn a_hand_over_and_a_stop_reach_no_client_as_an_error() {
     load.run(Duration::from_millis(500));
     let (history, answers) = load.end();
     assert_eq!(errors(&answers), [""; 0], "the stop of a primary reached a client as an error");
-    history.check().unwrap_or_else(|key| panic!("no order explains the answers about {key}"));
+    settle(&history, &nodes[0]);
 }
 
 #[test]

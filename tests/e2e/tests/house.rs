@@ -148,3 +148,35 @@ fn the_top_level_folders_are_the_six() {
     folders.sort();
     assert_eq!(folders, ["config", "deploy", "logsvc", "proxy", "snapshot", "tests"]);
 }
+
+/// Every test that docs/consistency.md names exists: files, and functions in one of the files named in the same row.
+#[test]
+fn promises_name_tests_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/consistency.md")).unwrap();
+    let all = all_sources();
+    let mut names = 0;
+    for line in text.lines() {
+        for name in line.split('`').skip(1).step_by(2) {
+            let is_file = name.ends_with(".rs");
+            let is_folder = name.contains('/') && !is_file && !name.contains(' ');
+            let is_function = name.contains('_')
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+            let exists = if is_file || is_folder {
+                root().join(name).exists() || root().join("tests/e2e/tests").join(name).exists()
+            } else if is_function {
+                let declared = format!("fn {name}(");
+                all.iter().any(|(path, text)| {
+                    let tests = path.components().any(|part| part.as_os_str() == "tests")
+                        || text.contains("#[cfg(test)]")
+                        || path.ends_with("conformance.rs");
+                    tests && text.contains(&declared)
+                })
+            } else {
+                continue;
+            };
+            names += 1;
+            assert!(exists, "docs/consistency.md names `{name}`, which doesn't exist");
+        }
+    }
+    assert!(names > 20, "only {names} names were found");
+}

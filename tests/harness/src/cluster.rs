@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::{Fastkeep, Running, free_ports};
+use crate::{Fastkeep, Relay, Running, free_ports};
 
 /// The zones of the log's replicas.
 pub const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
@@ -40,6 +40,19 @@ impl Cluster {
         let own = ["snapshot", "--data", &work, "--store-url", &store, "--snapshots-interval-secs", "0"];
         let snapshotter = Fastkeep::new(&[&own[..], &common].concat(), &folder.join("snapshotter.log"));
         Self { logs, snapshotter, replicas, store, shards, folder: folder.to_owned() }
+    }
+
+    /// The same with a relay in front of each log replica, through which everybody reaches it.
+    pub fn behind_relays(folder: &Path, shards: u32) -> (Self, Vec<Relay>) {
+        let mut cluster = Self::new(folder, shards);
+        let outer = cluster.replicas.clone();
+        let outer = outer.split(',').filter_map(|replica| replica.rsplit_once(':')?.1.parse::<u16>().ok());
+        let mut relays = Vec::new();
+        for ((outer, inner), log) in outer.zip(free_ports(ZONES.len())).zip(&mut cluster.logs) {
+            relays.push(Relay::start(outer, inner));
+            *log = log.clone().with(&["--listen", &format!("127.0.0.1:{inner}")]);
+        }
+        (cluster, relays)
     }
 
     /// A node in a zone, with the folder `name`.

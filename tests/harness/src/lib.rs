@@ -8,8 +8,10 @@
 mod certificates;
 mod client;
 mod cluster;
+mod disk;
 mod oracle;
 mod process;
+mod relay;
 #[cfg(feature = "s3")]
 mod s3;
 
@@ -17,7 +19,9 @@ mod s3;
 pub use certificates::{Authority, Identity};
 pub use client::{Client, Reply};
 pub use cluster::{Cluster, ZONES, primary_of, wait_for_shards};
+pub use disk::{DiskFaults, EIO, ENOSPC};
 pub use oracle::Oracle;
 pub use process::{Fastkeep, Running, binary, free_ports};
+pub use relay::Relay;
 #[cfg(feature = "s3")]
 pub use s3::{Faults, S3Server};

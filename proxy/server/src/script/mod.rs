@@ -17,7 +17,7 @@ use logsvc_api::{Position, ShardId};
 use proxy_commands::{Flags as RowFlags, Id, Routing, Row};
 use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_script::{Flags, Functions, Limits, RegisteredFunction, Sha, Vm};
-use proxy_shard::{OUT_OF_MEMORY, Room};
+use proxy_shard::{OUT_OF_MEMORY, Room, Unserved};
 
 pub(crate) use busy::{Busy, refuse, shut_down, text as busy_text};
 pub(crate) use cache::ScriptCache;
@@ -28,8 +28,8 @@ use crate::conn::{Batch, Conn};
 use crate::dispatch::{self, Flow, Place};
 use crate::peers::Work;
 use crate::session::Session;
-use crate::split;
 use crate::worker::{Local, Worker};
+use crate::{remote, split};
 use busy::{Watch, Watchman};
 use caller::Caller;
 
@@ -123,8 +123,19 @@ pub(crate) fn run(
         dispatch::forward(worker, conn, session, batch, id, work);
         return Flow::Next;
     };
-    if let Err(flow) = dispatch::admit_as(worker, &mut local.shard.borrow_mut(), may_write(row), batch) {
-        return flow;
+    if conn.via_lane.get() {
+        return away(worker, conn, session, (row, args), id, batch);
+    }
+    let admitted = {
+        let (now, now_ms) = worker.now();
+        let mut shard = local.shard.borrow_mut();
+        shard.set_clock(now, now_ms);
+        shard.admit(may_write(row))
+    };
+    match admitted {
+        Ok(()) => {}
+        Err(Unserved::Full) => return Flow::Park(id),
+        Err(Unserved::Loading) => return away(worker, conn, session, (row, args), id, batch),
     }
     let start = batch.reply.len();
     let gate = alone(worker, (id, local), (row, args), session.db, &mut batch.reply);
@@ -139,6 +150,37 @@ pub(crate) fn run(
     if pending {
         worker.kick();
     }
+    Flow::Next
+}
+
+/// A script for a shard that isn't served here, or whose client has others on the way that it must not overtake: it goes to
+/// whoever serves the shard. A script that only this node was shown goes with its code.
+#[cold]
+fn away(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &Session,
+    (row, args): (&'static Row, Args<'_>),
+    id: ShardId,
+    batch: &mut Batch,
+) -> Flow {
+    if let Some(flow) = remote::turned_away(worker, conn, batch) {
+        return flow;
+    }
+    let by_code = match row.id {
+        Id::EvalSha => proxy_commands::lookup(b"EVAL"),
+        Id::EvalShaRo => proxy_commands::lookup(b"EVAL_RO"),
+        _ => None,
+    };
+    let code = by_code.and_then(|_| worker.shared.scripts.get(Sha::parse(args.at(1))?));
+    let (row, args) = match (by_code, code) {
+        (Some(by_code), Some(code)) => {
+            let rest = (2..args.len()).map(|at| args.at(at));
+            (by_code, [by_code.name.as_bytes(), &code].into_iter().chain(rest).collect())
+        }
+        _ => (row, args.to_owned()),
+    };
+    dispatch::forward(worker, conn, session, batch, id, Work::Command { row, args, db: session.db });
     Flow::Next
 }
 

@@ -4,13 +4,15 @@
 //! An operation whose outcome is unknown (`-UNCERTAIN`, a lost connection) stays open: it may have taken effect at any
 //! moment after it was sent, or never. A client goes on under a new name after it.
 
-use std::collections::BTreeMap;
+pub mod load;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Instant;
 
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 
-/// What is asked of one key.
+/// What is asked of one key, or of the two keys of a pair.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     Get,
@@ -18,6 +20,24 @@ pub enum Op {
     Incr,
     Push(String),
     Range,
+    Add(String),
+    Remove(String),
+    Members,
+    Score(String),
+    Ranking,
+    Field(String, String),
+    Fields,
+    /// Counts up the one key and appends to the other, by MULTI or by a script.
+    Both(String, Way),
+    /// Reads both keys at once, by MULTI or by a script.
+    ReadBoth(Way),
+}
+
+/// How two keys are changed as one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    Multi,
+    Script,
 }
 
 /// What was answered.
@@ -27,6 +47,10 @@ pub enum Ret {
     Value(Option<String>),
     Number(i64),
     List(Vec<String>),
+    /// The count, and the length of the list.
+    Both(i64, i64),
+    /// The count, and the list.
+    Whole(i64, Vec<String>),
 }
 
 /// One key of a Redis that does one thing after another.
@@ -35,6 +59,11 @@ pub enum Object {
     Register(Option<String>),
     Counter(i64),
     List(Vec<String>),
+    Set(BTreeSet<String>),
+    SortedSet(BTreeMap<String, i64>),
+    Hash(BTreeMap<String, String>),
+    /// A counter and a list that change together.
+    Pair(i64, Vec<String>),
 }
 
 impl SequentialSpec for Object {
@@ -58,6 +87,37 @@ impl SequentialSpec for Object {
                 Ret::Number(items.len() as i64)
             }
             (Self::List(items), Op::Range) => Ret::List(items.clone()),
+            (Self::Set(members), Op::Add(member)) => Ret::Number(i64::from(members.insert(member.clone()))),
+            (Self::Set(members), Op::Remove(member)) => Ret::Number(i64::from(members.remove(member))),
+            (Self::Set(members), Op::Members) => Ret::List(members.iter().cloned().collect()),
+            (Self::SortedSet(scores), Op::Score(member)) => {
+                let score = scores.entry(member.clone()).or_default();
+                *score += 1;
+                Ret::Number(*score)
+            }
+            (Self::SortedSet(scores), Op::Ranking) => {
+                let mut ranking: Vec<(i64, &String)> =
+                    scores.iter().map(|(member, score)| (*score, member)).collect();
+                ranking.sort_unstable();
+                Ret::List(
+                    ranking
+                        .into_iter()
+                        .flat_map(|(score, member)| [member.clone(), score.to_string()])
+                        .collect(),
+                )
+            }
+            (Self::Hash(fields), Op::Field(name, value)) => {
+                Ret::Number(i64::from(fields.insert(name.clone(), value.clone()).is_none()))
+            }
+            (Self::Hash(fields), Op::Fields) => {
+                Ret::List(fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]).collect())
+            }
+            (Self::Pair(count, items), Op::Both(item, _)) => {
+                *count += 1;
+                items.push(item.clone());
+                Ret::Both(*count, items.len() as i64)
+            }
+            (Self::Pair(count, items), Op::ReadBoth(_)) => Ret::Whole(*count, items.clone()),
             (object, op) => panic!("{op:?} on {object:?}"),
         }
     }
@@ -88,6 +148,30 @@ impl History {
         self.0.lock().unwrap().values().map(asked).sum()
     }
 
+    /// All keys that were asked about.
+    pub fn keys(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// How often all counters, lists and pairs were added to: what was answered, and what is unknown.
+    pub fn additions(&self) -> (u64, u64) {
+        let (mut answered, mut unknown) = (0, 0);
+        for events in self.0.lock().unwrap().values() {
+            let mut open = BTreeMap::new();
+            for (_, name, event) in events {
+                match event {
+                    Event::Asked(op) => {
+                        let adds = matches!(op, Op::Incr | Op::Push(_) | Op::Both(..));
+                        open.insert(*name, adds);
+                    }
+                    Event::Answered(_) => answered += u64::from(open.remove(name) == Some(true)),
+                }
+            }
+            unknown += open.values().filter(|adds| **adds).count() as u64;
+        }
+        (answered, unknown)
+    }
+
     /// Checks every key; the error names one that no order of its operations explains.
     pub fn check(&self) -> Result<(), String> {
         for (key, events) in &*self.0.lock().unwrap() {
@@ -108,6 +192,10 @@ pub fn object_of(key: &str) -> Object {
     match key.split(':').next() {
         Some("counter") => Object::Counter(0),
         Some("list") => Object::List(Vec::new()),
+        Some("set") => Object::Set(BTreeSet::new()),
+        Some("zset") => Object::SortedSet(BTreeMap::new()),
+        Some("hash") => Object::Hash(BTreeMap::new()),
+        Some("pair") => Object::Pair(0, Vec::new()),
         _ => Object::Register(None),
     }
 }
