@@ -42,11 +42,8 @@ impl DiskFaults {
     pub fn fail(&self, call: &str, errno: i32, parts: &[String]) {
         // Moved into place, so that a half written list is never read.
         let next = self.faults.with_extension("next");
-        std::fs::write(
-            &next,
-            parts.iter().map(|part| format!("{call} {errno} {part}\n")).collect::<String>(),
-        )
-        .unwrap();
+        let lines: Vec<String> = parts.iter().map(|part| format!("{call} {errno} {part}\n")).collect();
+        std::fs::write(&next, lines.concat()).unwrap();
         std::fs::rename(next, &self.faults).unwrap();
     }
 
