@@ -69,7 +69,7 @@ pub(crate) enum Step {
 }
 
 fn changes(changes: Vec<ConfChangeSingle>) -> ConfChangeV2 {
-    ConfChangeV2 { changes: changes.into(), ..ConfChangeV2::default() }
+    ConfChangeV2 { changes, ..ConfChangeV2::default() }
 }
 
 /// First step: takes `new` in as a learner, in the place of another learner on the same node if there is one. It is for
