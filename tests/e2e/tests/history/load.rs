@@ -122,7 +122,9 @@ fn ask(client: &mut Client, key: &str, op: &Op) -> io::Result<Reply> {
 
 fn transaction(client: &mut Client, commands: &[&[&str]]) -> io::Result<Reply> {
     client.queue(&["MULTI"]);
-    commands.iter().for_each(|command| client.queue(command));
+    for command in commands {
+        client.queue(command);
+    }
     client.queue(&["EXEC"]);
     client.flush()?;
     for _ in 0..=commands.len() {
