@@ -9,6 +9,8 @@ use crate::errors::Fail;
 
 /// Up to so many keys a repetition is looked for by comparing them all.
 const FEW_KEYS: usize = 8;
+/// Values up to so many bytes are written down when they move to another slot.
+const SMALL_BYTES: usize = 64 << 10;
 /// What OBJECT REFCOUNT says of the small integers, which Redis shares among all keys.
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 const NO_FREQUENCY: Fail = Fail::text(
@@ -95,9 +97,7 @@ fn move_value(call: &mut Call<'_>, only_free: bool) -> Result<bool, Fail> {
     if only_free && call.find(to).is_some() {
         return Ok(false);
     }
-    let handle = call.handle(&entry);
-    call.fx.delete(from, handle, Reason::Command);
-    call.fx.put_moved(to, from, entry.value(), entry.expire_at());
+    write_move(call, &entry, from, to);
     take_frequency_along(call, &entry, (to.db, 2));
     Ok(true)
 }
@@ -142,9 +142,7 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
     let to = Key { db, ..from };
     let moved = match call.find(from) {
         Some(entry) if call.find(to).is_none() => {
-            let handle = call.handle(&entry);
-            call.fx.delete(from, handle, Reason::Command);
-            call.fx.put_moved(to, from, entry.value(), entry.expire_at());
+            write_move(call, &entry, from, to);
             take_frequency_along(call, &entry, (to.db, 1));
             true
         }
@@ -152,6 +150,18 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
     };
     call.out.integer(i64::from(moved));
     Ok(())
+}
+
+/// Writes that a value goes from one key to another. Between slots a small value is written down: who reads the log slot by
+/// slot (the snapshotter) has to fetch it from the other slot otherwise, which costs more than the bytes.
+fn write_move(call: &mut Call<'_>, entry: &Entry<'_>, from: Key<'_>, to: Key<'_>) {
+    let handle = call.handle(entry);
+    if from.slot == to.slot || entry.memory_bytes() > SMALL_BYTES {
+        call.fx.move_value(from, handle, to);
+    } else {
+        call.fx.delete(from, handle, Reason::Command);
+        call.fx.put_value(to, None, entry.value(), entry.expire_at());
+    }
 }
 
 /// A key that is moved stays as much used as it was. (Idle times need no care: moving is a use.)

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Version of the effects that this program writes and understands.
-pub const ENGINE_VERSION: u16 = 1;
+pub const ENGINE_VERSION: u16 = 2;
 /// An open block of this length is sealed before the turn ends.
 const SEAL_BYTES: usize = 1 << 20;
 /// An open block of this length is not kept waiting for more.
@@ -505,13 +505,17 @@ impl Shard {
         if durable > self.durable {
             self.durable = durable;
             self.ks.set_durable(durable);
-            let mut oldest = None;
+            let (mut oldest, mut newest) = (None, self.now);
             while let Some((_, sent)) = term.in_flight.front().copied().filter(|(last, _)| *last <= durable) {
                 oldest.get_or_insert(sent);
+                newest = sent;
                 term.in_flight.pop_front();
             }
             if let Some(sent) = oldest {
                 self.status.appended_within(sent.elapsed().as_millis() as u64);
+                // An accepted append renews the lease in the log; a renewal may still queue behind a large one.
+                let until = newest + self.config.lease.saturating_sub(self.config.lease_margin);
+                term.lease_until = term.lease_until.max(until);
             }
             self.status.durable.store(durable, Relaxed);
         }

@@ -3,7 +3,7 @@
 //! `effects`, over seeded damage and noise.
 #![allow(clippy::unwrap_used)]
 
-use proxy_store::effect::{EffectIndex, EffectWriter, ExpireChange};
+use proxy_store::effect::{EffectIndex, EffectKind, EffectWriter, ExpireChange};
 use proxy_store::types::{End, image};
 use proxy_store::{Effect, Elem, Key, Keyspace, Limits, Reason, StreamId, Value, decode, slot_of};
 use rand::rngs::SmallRng;
@@ -65,6 +65,8 @@ fn sample() -> Vec<u8> {
     fx.stream_set_id(key("x"), None, StreamId::new(99, 1), StreamId::new(2, 0), 50);
     fx.stream_consumer_delete(key("x"), None, b"g", b"c");
     fx.stream_group_destroy(key("x"), None, b"g");
+    fx.move_value(key("t"), None, key("u"));
+    fx.move_value(key("u"), None, key("t"));
     fx.swap_databases(0, 3);
     fx.delete(Key::new(3, b"t"), None, Reason::Command);
     fx.flush_database(5);
@@ -122,13 +124,9 @@ fn damaged_records() {
 #[test]
 fn noise() {
     let mut rng = SmallRng::seed_from_u64(2);
-    const KINDS: [u8; 31] = [
-        1, 2, 3, 4, 5, 6, 7, 16, 17, 24, 25, 26, 27, 28, 29, 32, 33, 40, 41, 48, 49, 50, 51, 52, 53, 54, 55,
-        56, 57, 128, 129,
-    ];
     for _ in 0..5_000 {
         let mut record: Vec<u8> = (0..rng.random_range(0..40)).map(|_| rng.random::<u8>() >> 3).collect();
-        record.insert(0, KINDS[rng.random_range(0..KINDS.len())]);
+        record.insert(0, EffectKind::ALL[rng.random_range(0..EffectKind::ALL.len())] as u8);
         check(&record);
     }
 }

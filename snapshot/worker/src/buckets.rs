@@ -1,19 +1,24 @@
 //! The log's effects, sorted by segment into files, in the order of the log. So each segment can be rewritten alone.
 //!
-//! A file holds frames: position u64, length u32 (little endian), one encoded effect. Files are this process's own and
-//! short-lived; nobody else reads them.
+//! A file holds frames: position u64, length u32, carried u32 (little endian), one encoded effect. A value that moves from
+//! one segment to another is *carried*: both halves of the move have its number (from 1; 0 for all other effects). Who
+//! replays the segment that it leaves writes it to a file of that number, from which the other segment takes it:
+//! expiry i64 (-1 for none), image. Files are this process's own and short-lived; nobody else reads them.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use proxy_store::effect::{Effect, decode, decode_one};
-use proxy_store::{Keyspace, Position, SLOTS};
+use proxy_store::types::image;
+use proxy_store::{Key, Keyspace, Position, SLOTS};
 use snapshot_rdb::LIBRARY_SLOT;
 
 use crate::error::SnapshotError;
 
+const HEAD_BYTES: u64 = 16;
 /// Memory for frames that are not yet in files, over all buckets.
 const BUFFER_BYTES: usize = 8 << 20;
 
@@ -24,12 +29,20 @@ pub struct Buckets {
     of_slot: Vec<u16>,
     buckets: Vec<Bucket>,
     buffered: usize,
+    /// Number of the last value carried.
+    carried: u32,
 }
 
 #[derive(Default)]
 struct Bucket {
     buffer: Vec<u8>,
     in_file: bool,
+    /// Values that leave it for another bucket.
+    leaving: BTreeSet<u32>,
+}
+
+fn carried_path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(format!("value-{number}"))
 }
 
 impl Buckets {
@@ -44,30 +57,43 @@ impl Buckets {
             slots.unwrap_or_default().fill(buckets.len() as u16);
             buckets.push(Bucket::default());
         }
-        Ok(Self { folder, of_slot, buckets, buffered: 0 })
+        Ok(Self { folder, of_slot, buckets, buffered: 0, carried: 0 })
     }
 
     /// Sorts in the effects of one record; returns how many there were.
     pub fn add_record(&mut self, position: Position, body: &[u8]) -> Result<u64, SnapshotError> {
         let wrong = |what: String| SnapshotError::Record { position, what };
         let mut count = 0;
+        // The first half of a move, until the second one.
+        let mut leaving: Option<(usize, &[u8])> = None;
         for effect in decode(body) {
             let (effect, start) = effect.map_err(|error| wrong(error.to_string()))?;
             let (_, end) = decode_one(body, start).map_err(|error| wrong(error.to_string()))?;
             let bytes = body.get(start..end).unwrap_or_default();
-            match effect.key() {
-                Some(key) => {
-                    let bucket = self.of_slot.get(usize::from(key.slot)).copied().unwrap_or_default();
-                    self.add(usize::from(bucket), position, bytes);
-                }
-                None if matches!(effect, Effect::LibrarySet { .. } | Effect::LibraryDelete { .. }) => {
-                    let bucket = self.of_slot.get(usize::from(LIBRARY_SLOT)).copied().unwrap_or_default();
-                    self.add(usize::from(bucket), position, bytes);
-                }
-                // A flush or swap of databases concerns every slot.
-                None => (0..self.buckets.len()).for_each(|bucket| self.add(bucket, position, bytes)),
-            }
             count += 1;
+            match (effect, leaving.take()) {
+                (Effect::MoveFrom { key }, None) => leaving = Some((self.bucket_of(key.slot), bytes)),
+                (Effect::MoveTo { key }, Some((from, first))) => {
+                    let to = self.bucket_of(key.slot);
+                    let number = if from == to { 0 } else { self.carry(from) };
+                    self.add(from, position, number, first);
+                    self.add(to, position, number, bytes);
+                }
+                (Effect::MoveTo { .. }, None) | (_, Some(_)) => {
+                    return Err(wrong("half of a move of a value".to_owned()));
+                }
+                (Effect::LibrarySet { .. } | Effect::LibraryDelete { .. }, None) => {
+                    self.add(self.bucket_of(LIBRARY_SLOT), position, 0, bytes);
+                }
+                (effect, None) => match effect.key() {
+                    Some(key) => self.add(self.bucket_of(key.slot), position, 0, bytes),
+                    // A flush or swap of databases concerns every slot.
+                    None => (0..self.buckets.len()).for_each(|bucket| self.add(bucket, position, 0, bytes)),
+                },
+            }
+        }
+        if leaving.is_some() {
+            return Err(wrong("half of a move of a value".to_owned()));
         }
         if self.buffered >= BUFFER_BYTES {
             self.flush()?;
@@ -75,12 +101,26 @@ impl Buckets {
         Ok(count)
     }
 
-    fn add(&mut self, bucket: usize, position: Position, effect: &[u8]) {
+    fn bucket_of(&self, slot: u16) -> usize {
+        usize::from(self.of_slot.get(usize::from(slot)).copied().unwrap_or_default())
+    }
+
+    /// A number for a value that leaves this bucket.
+    fn carry(&mut self, from: usize) -> u32 {
+        self.carried += 1;
+        if let Some(bucket) = self.buckets.get_mut(from) {
+            bucket.leaving.insert(self.carried);
+        }
+        self.carried
+    }
+
+    fn add(&mut self, bucket: usize, position: Position, carried: u32, effect: &[u8]) {
         let Some(bucket) = self.buckets.get_mut(bucket) else { return };
         bucket.buffer.extend_from_slice(&position.to_le_bytes());
         bucket.buffer.extend_from_slice(&(effect.len() as u32).to_le_bytes());
+        bucket.buffer.extend_from_slice(&carried.to_le_bytes());
         bucket.buffer.extend_from_slice(effect);
-        self.buffered += 12 + effect.len();
+        self.buffered += HEAD_BYTES as usize + effect.len();
     }
 
     fn path(&self, bucket: usize) -> PathBuf {
@@ -107,6 +147,12 @@ impl Buckets {
         self.buckets.get(bucket).is_some_and(|bucket| bucket.in_file || !bucket.buffer.is_empty())
     }
 
+    /// How many values that leave the bucket for another one are not written yet.
+    pub fn left_to_carry(&self, bucket: usize) -> usize {
+        let leaving = self.buckets.get(bucket).into_iter().flat_map(|bucket| &bucket.leaving);
+        leaving.filter(|number| !carried_path(self.folder.path(), **number).exists()).count()
+    }
+
     /// A reader of one bucket's effects. [`Buckets::flush`] must have been called after the last record.
     pub fn open(&self, bucket: usize) -> Result<Option<BucketReader>, SnapshotError> {
         if !self.is_touched(bucket) {
@@ -114,7 +160,8 @@ impl Buckets {
         }
         let file = File::open(self.path(bucket))?;
         let left = file.metadata()?.len();
-        Ok(Some(BucketReader { file: BufReader::with_capacity(1 << 18, file), left }))
+        let folder = self.folder.path().to_owned();
+        Ok(Some(BucketReader { file: BufReader::with_capacity(1 << 18, file), left, folder }))
     }
 }
 
@@ -122,29 +169,70 @@ impl Buckets {
 pub struct BucketReader {
     file: BufReader<File>,
     left: u64,
+    folder: PathBuf,
 }
 
 impl BucketReader {
-    /// Carries out all effects on `keyspace`.
-    pub fn apply(mut self, keyspace: &mut Keyspace) -> Result<(), SnapshotError> {
+    /// Carries out the effects on `keyspace`, and writes the values that leave for other buckets. False: it stopped before
+    /// the end at a value that has not been carried here yet.
+    pub fn apply(mut self, keyspace: &mut Keyspace) -> Result<bool, SnapshotError> {
         let mut body = Vec::new();
         while self.left > 0 {
-            let mut head = [0; 12];
+            let mut head = [0; HEAD_BYTES as usize];
             self.file.read_exact(&mut head)?;
-            let (position, length) = head.split_at(8);
+            let (position, lengths) = head.split_at(8);
+            let (length, carried) = lengths.split_at(4);
             let position = u64::from_le_bytes(position.try_into().unwrap_or_default());
             let length = u64::from(u32::from_le_bytes(length.try_into().unwrap_or_default()));
-            self.left = self.left.saturating_sub(12);
+            let carried = u32::from_le_bytes(carried.try_into().unwrap_or_default());
+            self.left = self.left.saturating_sub(HEAD_BYTES);
             if length > self.left {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
             body.resize(length as usize, 0);
             self.file.read_exact(&mut body)?;
             self.left -= length;
-            let (effect, _): (Effect<'_>, usize) = decode_one(&body, 0)
-                .map_err(|error| SnapshotError::Record { position, what: error.to_string() })?;
-            keyspace.apply(&effect, None, position);
+            let wrong = |what: String| SnapshotError::Record { position, what };
+            let (effect, _): (Effect<'_>, usize) =
+                decode_one(&body, 0).map_err(|error| wrong(error.to_string()))?;
+            match effect {
+                Effect::MoveFrom { key } if carried > 0 => {
+                    if !self.write_carried(carried, key, keyspace)? {
+                        return Err(wrong("a key that is moved is not there".to_owned()));
+                    }
+                    keyspace.apply(&effect, None, position);
+                }
+                Effect::MoveTo { key } if carried > 0 => {
+                    let Some((image, expire_at)) = self.read_carried(carried)? else { return Ok(false) };
+                    keyspace.apply(&Effect::Put { key, image: &image, expire_at }, None, position);
+                }
+                _ => keyspace.apply(&effect, None, position),
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Writes a value that is about to leave; false when there is none.
+    fn write_carried(&self, number: u32, key: Key<'_>, keyspace: &Keyspace) -> Result<bool, SnapshotError> {
+        let Some(entry) = keyspace.find(key).entry() else { return Ok(false) };
+        let path = carried_path(&self.folder, number);
+        if !path.exists() {
+            let mut bytes = entry.expire_at().unwrap_or(-1).to_le_bytes().to_vec();
+            image::encode(entry.value(), &mut bytes);
+            std::fs::write(path, bytes)?;
+        }
+        Ok(true)
+    }
+
+    /// Reads a value's image and expiry; `None` when it is not there yet.
+    fn read_carried(&self, number: u32) -> Result<Option<(Vec<u8>, Option<i64>)>, SnapshotError> {
+        let mut bytes = match std::fs::read(carried_path(&self.folder, number)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let expiry = bytes.first_chunk::<8>().map_or(-1, |expiry| i64::from_le_bytes(*expiry));
+        bytes.drain(..bytes.len().min(8));
+        Ok(Some((bytes, (expiry != -1).then_some(expiry))))
     }
 }

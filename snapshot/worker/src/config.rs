@@ -50,7 +50,7 @@ impl Default for SnapshotterConfig {
             segments: 32,
             segment_bytes: 128 << 20,
             keep_log_snapshots: 0,
-            engine_version: 1,
+            engine_version: 2,
             limits: Limits::default(),
             poll: Duration::from_secs(1),
             first_pause: Duration::from_secs(1),

@@ -13,7 +13,7 @@ use crate::config::SnapshotterConfig;
 use crate::error::SnapshotError;
 use crate::plan::{Group, plan};
 use crate::reading::{Reached, read_log};
-use crate::rewrite::{OldFile, rewrite};
+use crate::rewrite::{OldFile, replay, rewrite};
 
 /// The outcome of one call of [`Maker::make`].
 #[derive(Debug, Clone)]
@@ -110,6 +110,7 @@ impl Maker {
         groups: Vec<Group>,
         buckets: Buckets,
     ) -> Result<(Vec<Segment>, usize), SnapshotError> {
+        self.carry_values(job, &groups, &buckets).await?;
         let mut segments = Vec::new();
         let mut rewritten = 0;
         let mut bucket = 0;
@@ -120,13 +121,7 @@ impl Maker {
                 segments.extend(group.old);
                 continue;
             }
-            let old = match group.old {
-                Some(segment) => {
-                    let bytes = self.repo.read_segment(&segment).await?;
-                    Some(OldFile { segment, bytes, position: job.previous.unwrap_or(0) })
-                }
-                None => None,
-            };
+            let old = self.old_file(job, group.old).await?;
             for (slots, bucket) in group.parts.into_iter().zip(own) {
                 let effects = buckets.open(bucket)?;
                 let (old, range, about) = (old.clone(), slots.clone(), job.about.clone());
@@ -140,6 +135,52 @@ impl Maker {
             }
         }
         Ok((segments, rewritten))
+    }
+
+    async fn old_file(&self, job: &Job, old: Option<Segment>) -> Result<Option<OldFile>, SnapshotError> {
+        let Some(segment) = old else { return Ok(None) };
+        let bytes = self.repo.read_segment(&segment).await?;
+        Ok(Some(OldFile { segment, bytes, position: job.previous.unwrap_or(0) }))
+    }
+
+    /// Fetches the values that have moved from one segment to another: each segment that such values leave is replayed, as
+    /// far as it doesn't wait for one itself, until all of them are there. The first value, in the log's order, that
+    /// is missing waits for nothing, so every round brings some; mostly there is one round, and seldom even that.
+    async fn carry_values(
+        &self,
+        job: &Job,
+        groups: &[Group],
+        buckets: &Buckets,
+    ) -> Result<(), SnapshotError> {
+        let mut missing_before = usize::MAX;
+        loop {
+            let mut missing = 0;
+            let mut bucket = 0;
+            for group in groups {
+                let own = bucket..bucket + group.parts.len();
+                bucket = own.end;
+                if own.clone().all(|bucket| buckets.left_to_carry(bucket) == 0) {
+                    continue;
+                }
+                let old = self.old_file(job, group.old.clone()).await?;
+                for (slots, bucket) in group.parts.iter().zip(own) {
+                    if buckets.left_to_carry(bucket) > 0 {
+                        let (old, slots, effects) = (old.clone(), slots.clone(), buckets.open(bucket)?);
+                        let limits = self.config.limits.clone();
+                        blocking(move || replay(old.as_ref(), effects, slots, limits).map(drop)).await?;
+                        missing += buckets.left_to_carry(bucket);
+                    }
+                }
+            }
+            if missing == 0 {
+                return Ok(());
+            }
+            if missing >= missing_before {
+                let what = "values that move between segments wait for each other".to_owned();
+                return Err(SnapshotError::Record { position: job.reached.position, what });
+            }
+            missing_before = missing;
+        }
     }
 
     /// Verifies the segments as the store gives them back, then publishes, then reads the manifest back too.

@@ -1,4 +1,5 @@
 //! Rewrites one segment: the old file, the bucket's effects on top, the new file. Needs memory for that segment only.
+//! Before that, where large values move between segments, replays those that such values leave.
 
 use std::ops::Range;
 
@@ -30,12 +31,10 @@ pub fn rewrite(
     limits: Limits,
     mut about: About,
 ) -> Result<Option<(Bytes, Saved)>, SnapshotError> {
-    let mut keyspace = Keyspace::new(limits);
-    if let Some(old) = old {
-        load_old(old, slots.clone(), &mut keyspace)?;
-    }
-    if let Some(effects) = effects {
-        effects.apply(&mut keyspace)?;
+    let (keyspace, complete) = replay(old, effects, slots.clone(), limits)?;
+    if !complete {
+        let what = "a value that moved here from another segment is missing".to_owned();
+        return Err(SnapshotError::Record { position: about.position, what });
     }
     if keyspace.is_empty() && keyspace.libraries().is_empty() {
         return Ok(None);
@@ -43,6 +42,22 @@ pub fn rewrite(
     about.used_bytes = keyspace.used_bytes();
     let (file, saved) = save(Vec::new(), &keyspace, slots, &about)?;
     Ok(Some((Bytes::from(file), saved)))
+}
+
+/// The segment's keys after as many of the effects as can be carried out now, and whether those are all. Writes the values
+/// that leave for other segments.
+pub fn replay(
+    old: Option<&OldFile>,
+    effects: Option<BucketReader>,
+    slots: Range<u16>,
+    limits: Limits,
+) -> Result<(Keyspace, bool), SnapshotError> {
+    let mut keyspace = Keyspace::new(limits);
+    if let Some(old) = old {
+        load_old(old, slots, &mut keyspace)?;
+    }
+    let complete = effects.map_or(Ok(true), |effects| effects.apply(&mut keyspace))?;
+    Ok((keyspace, complete))
 }
 
 fn load_old(old: &OldFile, slots: Range<u16>, keyspace: &mut Keyspace) -> Result<(), SnapshotError> {

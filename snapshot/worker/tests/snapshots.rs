@@ -98,6 +98,8 @@ impl World {
             let name = format!("{shape}:{}", rng.random_range(0..60));
             let item = format!("{}", rng.random_range(-50..50)).repeat(rng.random_range(1..40));
             let dice = rng.random_range(0..200);
+            let other = format!("{shape}:{}", rng.random_range(0..60));
+            let there = self.keyspace.find(Key::new(db, name.as_bytes())).entry().is_some();
             self.record(|effects| {
                 let key = Key::new(db, name.as_bytes());
                 match (dice, shape) {
@@ -105,6 +107,18 @@ impl World {
                     (1, _) => return effects.swap_databases(0, 3),
                     (2..20, _) => return effects.delete(key, None, Reason::Expired),
                     (20..30, _) => return effects.expire_at(key, None, 1_000 + i64::from(dice)),
+                    // Mostly into another segment, and on from there.
+                    (30..60, _) if there && other != name => {
+                        effects.move_value(key, None, Key::new(db, other.as_bytes()));
+                        return effects.move_value(
+                            Key::new(db, other.as_bytes()),
+                            None,
+                            Key::new(1, b"moved"),
+                        );
+                    }
+                    (60..90, _) if there => {
+                        return effects.move_value(key, None, Key::new(3 - db, other.as_bytes()));
+                    }
                     (_, 0) => return effects.set_string(key, None, item.as_bytes(), ExpireChange::At(5)),
                     _ => {}
                 }
@@ -386,11 +400,11 @@ async fn records_of_a_newer_engine_are_left_in_the_log() {
     world.record(|effects| {
         effects.set_string(Key::new(0, b"b"), None, b"2", ExpireChange::Clear);
     });
-    let block = world.builder.seal(world.epoch, 1, 2);
+    let block = world.builder.seal(world.epoch, 1, 3);
     world.appender.append(block);
     let made = world.maker().make(0, true).await.unwrap();
     assert_eq!((made.manifest.unwrap().position, world.trim().await), (1, 1));
-    assert!(matches!(world.maker().make(0, true).await, Err(SnapshotError::EngineVersion { needed: 2, .. })));
+    assert!(matches!(world.maker().make(0, true).await, Err(SnapshotError::EngineVersion { needed: 3, .. })));
 }
 
 #[tokio::test]

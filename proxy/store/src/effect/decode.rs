@@ -95,16 +95,18 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
     Some(match kind {
         EffectKind::Delete => Effect::Delete { key, reason: reason(reader)? },
         EffectKind::Put => {
-            let (expires, moved) = match reader.u8()? {
-                0 => (false, false),
-                2 => (true, false),
-                3 => (false, true),
-                4 => (true, true),
+            // 3 and 4 are in logs of engine version 1: behind the expiry they name where the value came from.
+            let form = reader.u8()?;
+            let expire_at = match form {
+                0 | 3 => None,
+                2 | 4 => Some(i64::from_le_bytes(reader.array()?)),
                 _ => return None,
             };
-            let expire_at = if expires { Some(i64::from_le_bytes(reader.array()?)) } else { None };
-            let source = if moved { Some((reader.u8()?, reader.bytes()?)) } else { None };
-            Effect::Put { key, expire_at, source, image: reader.bytes()? }
+            if form > 2 {
+                reader.u8()?;
+                reader.bytes()?;
+            }
+            Effect::Put { key, expire_at, image: reader.bytes()? }
         }
         EffectKind::SetString => {
             let expire = expire_change(reader)?;
@@ -117,6 +119,8 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
         }
         EffectKind::ExpireAt => Effect::ExpireAt { key, at_ms: i64::from_le_bytes(reader.array()?) },
         EffectKind::Persist => Effect::Persist { key },
+        EffectKind::MoveFrom => Effect::MoveFrom { key },
+        EffectKind::MoveTo => Effect::MoveTo { key },
         _ => return read_collection(reader, kind, key),
     })
 }

@@ -11,6 +11,8 @@ pub enum EffectKind {
     SetRange = 5,
     ExpireAt = 6,
     Persist = 7,
+    MoveFrom = 8,
+    MoveTo = 9,
     HashSet = 16,
     HashDelete = 17,
     ListPush = 24,
@@ -41,7 +43,7 @@ pub enum EffectKind {
 
 impl EffectKind {
     /// Every kind, ascending.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::Delete,
         Self::Put,
         Self::SetString,
@@ -49,6 +51,8 @@ impl EffectKind {
         Self::SetRange,
         Self::ExpireAt,
         Self::Persist,
+        Self::MoveFrom,
+        Self::MoveTo,
         Self::HashSet,
         Self::HashDelete,
         Self::ListPush,
@@ -88,6 +92,8 @@ impl EffectKind {
             5 => Self::SetRange,
             6 => Self::ExpireAt,
             7 => Self::Persist,
+            8 => Self::MoveFrom,
+            9 => Self::MoveTo,
             16 => Self::HashSet,
             17 => Self::HashDelete,
             24 => Self::ListPush,

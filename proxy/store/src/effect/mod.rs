@@ -51,13 +51,11 @@ pub enum Effect<'a> {
         key: Key<'a>,
         reason: Reason,
     },
-    /// The whole value is replaced; `image` is a `types::image`, not validated by decode. `source`: the database and key
-    /// that the value had until the Delete just before this effect, so that who applies both moves it.
+    /// The whole value is replaced; `image` is a `types::image`, not validated by decode.
     Put {
         key: Key<'a>,
         image: &'a [u8],
         expire_at: Option<i64>,
-        source: Option<(u8, &'a [u8])>,
     },
     SetString {
         key: Key<'a>,
@@ -78,6 +76,14 @@ pub enum Effect<'a> {
         at_ms: i64,
     },
     Persist {
+        key: Key<'a>,
+    },
+    /// The key is gone; its value and expiry go to the key of the MoveTo right behind, in the same record.
+    MoveFrom {
+        key: Key<'a>,
+    },
+    /// The key gets the value and the expiry that the MoveFrom right before took away.
+    MoveTo {
         key: Key<'a>,
     },
     HashSet {
@@ -225,6 +231,8 @@ impl<'a> Effect<'a> {
             | Effect::SetRange { key, .. }
             | Effect::ExpireAt { key, .. }
             | Effect::Persist { key }
+            | Effect::MoveFrom { key }
+            | Effect::MoveTo { key }
             | Effect::HashSet { key, .. }
             | Effect::HashDelete { key, .. }
             | Effect::ListPush { key, .. }
@@ -263,6 +271,8 @@ impl<'a> Effect<'a> {
             Effect::SetRange { .. } => EffectKind::SetRange,
             Effect::ExpireAt { .. } => EffectKind::ExpireAt,
             Effect::Persist { .. } => EffectKind::Persist,
+            Effect::MoveFrom { .. } => EffectKind::MoveFrom,
+            Effect::MoveTo { .. } => EffectKind::MoveTo,
             Effect::HashSet { .. } => EffectKind::HashSet,
             Effect::HashDelete { .. } => EffectKind::HashDelete,
             Effect::ListPush { .. } => EffectKind::ListPush,

@@ -23,6 +23,7 @@ fn all(writer: &mut EffectWriter<'_>) {
     writer.set_range(k, None, 300, b"bytes");
     writer.expire_at(k, None, 1_700_000_000_000);
     writer.persist(k, None);
+    writer.move_value(k, None, key(b"other"));
     let mut pairs = writer.hash_set(k, None);
     pairs.item(b"f", b"v");
     pairs.item(b"", b"");
@@ -80,6 +81,8 @@ fn numbers_are_fixed_and_documented() {
         (5, "SetRange"),
         (6, "ExpireAt"),
         (7, "Persist"),
+        (8, "MoveFrom"),
+        (9, "MoveTo"),
         (16, "HashSet"),
         (17, "HashDelete"),
         (24, "ListPush"),
@@ -141,6 +144,13 @@ fn layouts_are_fixed() {
     assert_eq!(one(&|w| w.set_range(k, None, 300, b"t")), with(5, &[0xac, 2, 1, b't']));
     assert_eq!(one(&|w| w.expire_at(k, None, -1)), with(6, &[255; 8]));
     assert_eq!(one(&|w| w.persist(k, None)), with(7, &[]));
+    assert_eq!(one(&|w| w.move_value(k, None, k)), [head(8), head(9)].concat());
+    // As written by engine version 1: with the former database and key.
+    for (form, expire_at) in [(&[3][..], None), (&[4, 7, 0, 0, 0, 0, 0, 0, 0][..], Some(7))] {
+        let old = with(2, &[form, &[0, 1, b'f', 2, b'i', b'm']].concat());
+        let read = decode_one(&old, 0).unwrap();
+        assert_eq!(read, (Effect::Put { key: k, image: b"im", expire_at }, old.len()));
+    }
     assert_eq!(one(&|w| w.hash_set(k, None).item(b"f", b"v")), with(16, &[1, 0, 0, 0, 1, b'f', 1, b'v']));
     assert_eq!(one(&|w| w.hash_delete(k, None).item(b"f")), with(17, &[1, 0, 0, 0, 1, b'f']));
     assert_eq!(one(&|w| w.list_push(k, None, End::Right).item(b"a")), with(24, &[1, 1, 0, 0, 0, 1, b'a']));
@@ -204,11 +214,11 @@ fn what_is_written_is_read() {
     let k = key(b"k");
     assert_eq!(read[0].0, Effect::Delete { key: k, reason: Reason::Evicted });
     assert_eq!(read[2].0, Effect::SetString { key: k, value: b"value", expire: ExpireChange::At(7) });
-    let Effect::HashSet { items, .. } = read[8].0 else { panic!("a HashSet") };
+    let Effect::HashSet { items, .. } = read[10].0 else { panic!("a HashSet") };
     assert_eq!(items.iter().collect::<Vec<_>>(), [(b"f" as &[u8], b"v" as &[u8]), (b"", b"")]);
-    let Effect::ListRemove { indexes, .. } = read[14].0 else { panic!("a ListRemove") };
+    let Effect::ListRemove { indexes, .. } = read[16].0 else { panic!("a ListRemove") };
     assert_eq!(indexes.iter().collect::<Vec<_>>(), [0, 1, 5, 1000]);
-    let Effect::ZSetAdd { items, .. } = read[18].0 else { panic!("a ZSetAdd") };
+    let Effect::ZSetAdd { items, .. } = read[20].0 else { panic!("a ZSetAdd") };
     assert_eq!(items.iter().collect::<Vec<_>>(), [(b"m" as &[u8], -1.5)]);
 }
 

@@ -3,7 +3,7 @@
 
 use super::wire::{put_bytes, put_varint};
 use super::{EffectKind, ExpireChange, Reason};
-use crate::types::{End, FEW_ELEMENTS, StreamId, Value, image};
+use crate::types::{End, StreamId, Value, image};
 use crate::{Handle, Key};
 
 /// One written effect: where it starts in the buffer, and where decide saw its key.
@@ -118,25 +118,10 @@ impl<'b> EffectWriter<'b> {
         self.put(key, handle, &bytes, expire_at);
     }
 
-    /// Replaces the whole value by that of `from`, which the effect before this one has deleted. A large value is then
-    /// moved, not made anew, by whoever applies both effects.
-    pub fn put_moved(&mut self, key: Key<'_>, from: Key<'_>, value: Value<'_>, expire_at: Option<i64>) {
-        if value.elements() <= FEW_ELEMENTS {
-            return self.put_value(key, None, value, expire_at);
-        }
-        let mut bytes = Vec::new();
-        image::encode(value, &mut bytes);
-        self.begin(EffectKind::Put, key, None);
-        match expire_at {
-            None => self.buf.push(3),
-            Some(at_ms) => {
-                self.buf.push(4);
-                self.buf.extend_from_slice(&at_ms.to_le_bytes());
-            }
-        }
-        self.buf.push(from.db);
-        put_bytes(self.buf, from.bytes);
-        put_bytes(self.buf, &bytes);
+    /// Moves the whole value with its expiry from one key to another. `handle` is that of `from`.
+    pub fn move_value(&mut self, from: Key<'_>, handle: Option<Handle>, to: Key<'_>) {
+        self.begin(EffectKind::MoveFrom, from, handle);
+        self.begin(EffectKind::MoveTo, to, None);
     }
 
     fn begin_put(&mut self, key: Key<'_>, handle: Option<Handle>, expire_at: Option<i64>) {

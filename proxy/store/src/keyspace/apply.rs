@@ -32,11 +32,17 @@ impl Keyspace {
         let target = self.target(key, handle);
         match effect {
             Effect::Delete { .. } => self.delete(&target, position),
-            Effect::Put { image, expire_at, source, .. } => {
-                let moved = source.and_then(|(db, key)| self.unlinked.take_back(db, key, position));
-                if let Some(collection) = moved {
-                    self.store(&target, NewValue::Collection(collection), *expire_at, position);
-                } else if let Ok(value) = image::decode(image, &self.limits) {
+            Effect::MoveFrom { .. } => {
+                self.moving = self.take_out(&target, position).map(|it| (it, position))
+            }
+            Effect::MoveTo { .. } => {
+                if let Some((entry, _)) = self.moving.take().filter(|(_, at)| *at == position) {
+                    let expire_at = entry.view().expire_at();
+                    self.store(&target, NewValue::Of(entry), expire_at, position);
+                }
+            }
+            Effect::Put { image, expire_at, .. } => {
+                if let Ok(value) = image::decode(image, &self.limits) {
                     self.put(&target, value, *expire_at, position);
                 }
             }
@@ -89,11 +95,16 @@ impl Keyspace {
     }
 
     fn delete(&mut self, target: &Target<'_>, position: Position) {
-        let Some(place) = target.place else { return };
-        if let Some(entry) = self.databases[target.database].remove(target.key.slot, place, &self.hasher) {
-            self.in_flight.deleted(Self::deletion_id(target.key.db, target.hash), position);
-            self.unlinked.add_deleted(entry, target.key.db, position);
+        if let Some(entry) = self.take_out(target, position) {
+            self.unlinked.add_entry(entry);
         }
+    }
+
+    /// Removes a key; its entry is the caller's.
+    fn take_out(&mut self, target: &Target<'_>, position: Position) -> Option<EntryBox> {
+        let entry = self.databases[target.database].remove(target.key.slot, target.place?, &self.hasher)?;
+        self.in_flight.deleted(Self::deletion_id(target.key.db, target.hash), position);
+        Some(entry)
     }
 
     fn put(&mut self, target: &Target<'_>, value: OwnedValue, expire_at: Option<i64>, position: Position) {

@@ -5,7 +5,7 @@
 //! `in_flight.rs` what a miss must wait for, `unlinked.rs` frees big things bit by bit.
 
 use crate::key::{DATABASES, Key, Position};
-use crate::raw::{Hasher, Place};
+use crate::raw::{EntryBox, Hasher, Place};
 use crate::types::Limits;
 
 mod access;
@@ -48,6 +48,8 @@ pub struct Keyspace {
     /// That walk follows a renewal of the wheel: the marks that entries have of their hints are not true.
     rehint: bool,
     unlinked: Unlinked,
+    /// What a MoveFrom took away, with its record's position, until the MoveTo behind it.
+    moving: Option<(EntryBox, Position)>,
     libraries: Libraries,
     access: Access,
     limits: Limits,
@@ -70,6 +72,7 @@ impl Keyspace {
             unhinted: None,
             rehint: false,
             unlinked: Unlinked::default(),
+            moving: None,
             libraries: Libraries::default(),
             access: Access::default(),
             limits,

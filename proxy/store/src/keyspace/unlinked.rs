@@ -2,7 +2,6 @@
 //!
 //! Apply only unlinks them; whoever drives the keyspace calls `free_some` in quiet moments.
 
-use crate::key::Position;
 use crate::raw::EntryBox;
 use crate::types::FEW_ELEMENTS;
 use crate::types::apply::Collection;
@@ -15,21 +14,12 @@ struct Flushed {
     bytes: u64,
 }
 
-/// A key that was deleted, and by the record at which position.
-struct Deleted {
-    db: u8,
-    key: Box<[u8]>,
-    position: Position,
-}
-
 /// Things to be freed.
 #[derive(Default)]
 pub(super) struct Unlinked {
     flushed: Vec<Flushed>,
     /// Each with the bytes that it still takes, roughly.
     collections: Vec<(Collection, u64)>,
-    /// The key of the last one, if deleting it was the last thing that happened here.
-    last: Option<Deleted>,
     /// Sums over both.
     objects: u64,
     bytes: u64,
@@ -49,7 +39,6 @@ impl Unlinked {
 
     /// Frees an entry that was deleted or replaced: at once, or later if it is big.
     pub(super) fn add_entry(&mut self, entry: EntryBox) {
-        self.last = None;
         if let Some(collection) = entry.into_collection()
             && collection.as_value().elements() > FEW_ELEMENTS
         {
@@ -58,23 +47,6 @@ impl Unlinked {
             self.bytes += bytes;
             self.collections.push((collection, bytes));
         }
-    }
-
-    /// The same for the entry of a deleted key, which may have gone to another name: see [`Unlinked::take_back`].
-    pub(super) fn add_deleted(&mut self, entry: EntryBox, db: u8, position: Position) {
-        let large = entry.view().value().elements() > FEW_ELEMENTS;
-        let last = large.then(|| Deleted { db, key: entry.view().key().into(), position });
-        self.add_entry(entry);
-        self.last = last;
-    }
-
-    /// The collection of the key that was deleted last, if that is `key` and the same record deleted it.
-    pub(super) fn take_back(&mut self, db: u8, key: &[u8], position: Position) -> Option<Collection> {
-        self.last.take().filter(|last| last.db == db && *last.key == *key && last.position == position)?;
-        let (collection, bytes) = self.collections.pop()?;
-        self.objects -= 1;
-        self.bytes -= bytes;
-        Some(collection)
     }
 
     /// Objects and, roughly, bytes that are still to be freed.
@@ -89,7 +61,6 @@ impl Unlinked {
 
     /// Frees about `budget` entries or elements; true while more is left.
     pub(super) fn free_some(&mut self, budget: usize) -> bool {
-        self.last = None;
         let mut budget = budget.max(1);
         while budget > 0 {
             let freed = if !self.collections.is_empty() {

@@ -55,6 +55,8 @@ pub(crate) const LONGEST_STRING: usize = u32::MAX as usize;
 pub(crate) enum NewValue<'v> {
     Str(Elem<'v>),
     Collection(Collection),
+    /// Whatever that entry holds.
+    Of(EntryBox),
 }
 
 /// An owned entry.
@@ -282,17 +284,21 @@ impl EntryBox {
         value: NewValue<'_>,
     ) -> Self {
         assert!(key.len() <= LONGEST_STRING && position <= POSITION);
-        let mut flags = if expire_at.is_some() { EXPIRES } else { 0 } | if hinted { HINTED } else { 0 };
+        let flags = if expire_at.is_some() { EXPIRES } else { 0 } | if hinted { HINTED } else { 0 };
         let (kind, inline) = match &value {
             NewValue::Str(string) => (string_kind(*string, flags, key.len()), string.len()),
             NewValue::Collection(_) => (COLLECTION, 0),
+            NewValue::Of(other) => match other.view().value() {
+                Value::Str(_) if other.view().separate_len().is_some() => (SEPARATE, 0),
+                Value::Str(string) => (string_kind(string, flags, key.len()), string.len()),
+                _ => (COLLECTION, 0),
+            },
         };
-        flags |= kind;
-        let map = Map::new(flags, key.len());
+        let map = Map::new(flags | kind, key.len());
         let block = allocate(map.size(inline), ALIGN);
         // SAFETY: the block is as large as the map says; every part is written where the map puts it.
         unsafe {
-            put(block, 0, position | u64::from(flags) << POSITION_BITS);
+            put(block, 0, position | u64::from(map.flags) << POSITION_BITS);
             put(block, ACCESS_AT, access & ACCESS);
             put_length(block, KEY_LENGTH_AT, key.len());
             block.as_ptr().add(map.key_at).copy_from_nonoverlapping(key.as_ptr(), key.len());
@@ -430,6 +436,35 @@ unsafe fn put_value(block: NonNull<u8>, map: Map, value: NewValue<'_>) {
             }
             NewValue::Str(Elem::Bytes(bytes)) => Separate::copy_of(bytes).put(block, map.value_at),
             NewValue::Collection(collection) => collection_at(block, map).write(collection),
+            NewValue::Of(other) => put_value_of(block, map, other),
+        }
+    }
+}
+
+/// Writes the value of another entry, which ends, where `map` puts it.
+///
+/// # Safety
+/// As for [`put_value`].
+unsafe fn put_value_of(block: NonNull<u8>, map: Map, other: EntryBox) {
+    // SAFETY: the caller vouches for the room. A separate string goes over to the new block before the old one is freed
+    // without dropping it; the other kinds take the ways that they take anyway.
+    unsafe {
+        let old = Map::of(other.0);
+        match old.flags & KIND {
+            SEPARATE => {
+                Separate::get(other.0, old.value_at).put(block, map.value_at);
+                free(other.into_block(), old.size(0), ALIGN);
+            }
+            COLLECTION => {
+                if let Some(collection) = other.into_collection() {
+                    collection_at(block, map).write(collection);
+                }
+            }
+            _ => {
+                if let Value::Str(string) = other.view().value() {
+                    put_value(block, map, NewValue::Str(string));
+                }
+            }
         }
     }
 }
