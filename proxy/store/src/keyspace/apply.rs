@@ -33,7 +33,7 @@ impl Keyspace {
         match effect {
             Effect::Delete { .. } => self.delete(&target, position),
             Effect::MoveFrom { .. } => {
-                self.moving = self.take_out(&target, position).map(|it| (it, position))
+                self.moving = self.take_out(&target, position).map(|entry| (entry, position));
             }
             Effect::MoveTo { .. } => {
                 if let Some((entry, _)) = self.moving.take().filter(|(_, at)| *at == position) {

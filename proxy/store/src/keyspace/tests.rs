@@ -495,7 +495,7 @@ fn moved_values() {
         &|fx, key| fx.set_string(key, None, b"90000000000", ExpireChange::Clear),
         &|fx, key| fx.set_string(key, None, b"short", ExpireChange::Keep),
         &|fx, key| fx.set_string(key, None, &[b'x'; 230], ExpireChange::Clear),
-        &|fx, key| fx.set_string(key, None, &[b'x'; 100_000], ExpireChange::At(4_000_000_000_000)),
+        &|fx, key| fx.set_string(key, None, &[b'x'; 16_000], ExpireChange::At(4_000_000_000_000)),
         &|fx, key| {
             let mut items = fx.set_add(key, None);
             (0..500).for_each(|number| items.item(format!("m{number}").as_bytes()));

@@ -461,9 +461,8 @@ unsafe fn put_value_of(block: NonNull<u8>, map: Map, other: EntryBox) {
                 }
             }
             _ => {
-                if let Value::Str(string) = other.view().value() {
-                    put_value(block, map, NewValue::Str(string));
-                }
+                let Value::Str(string) = other.view().value() else { return };
+                put_value(block, map, NewValue::Str(string));
             }
         }
     }
