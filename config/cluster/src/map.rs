@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{Member, NodeRecord, RoleName, ShardRecord, place};
 
+/// A replica with fewer records to catch up follows closely.
+const CLOSE_RECORDS: u64 = 100_000;
+
 /// Every node that has registered and not been missed since, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClusterMap {
@@ -56,10 +59,38 @@ impl ClusterMap {
         place(&members, shards, replicas)
     }
 
+    /// Whether a node should hold a shard for which `order` is placed: it is placed itself, or serves it, or holds it and is
+    /// needed until all of those follow closely and one of them serves.
+    pub fn should_hold(&self, shard: u32, order: &[&str], id: &str) -> bool {
+        if order.is_empty() || order.contains(&id) {
+            return true;
+        }
+        let Some(held) = self.node(id).and_then(|node| node.shard(shard)) else { return false };
+        let served = self.primary(shard).is_some_and(|(node, _)| order.contains(&&*node.id));
+        held.role == RoleName::Primary || !served || !order.iter().all(|other| self.is_close(shard, other))
+    }
+
+    /// Whom a primary that isn't placed for its shard any more should give it to: the first of `order` that follows closely.
+    pub fn rightful(&self, shard: u32, order: &[&str], id: &str) -> Option<&str> {
+        if order.contains(&id) {
+            return None;
+        }
+        let replicas = self.replicas(shard).map(|(node, _)| node.id.as_str());
+        let close: Vec<&str> = replicas.filter(|other| self.is_close(shard, other)).collect();
+        order.iter().find_map(|placed| close.iter().copied().find(|other| other == placed))
+    }
+
+    /// Whether a node serves a shard, or follows it with little to catch up.
+    fn is_close(&self, shard: u32, id: &str) -> bool {
+        let Some(held) = self.node(id).and_then(|node| node.shard(shard)) else { return false };
+        let follows =
+            held.role == RoleName::Replica && held.note.is_empty() && held.lag_records < CLOSE_RECORDS;
+        held.role == RoleName::Primary || follows
+    }
+
     /// Who should take over a shard from `from`: of those that follow it closely the one that placement prefers, other zones
     /// included. `None` when nobody follows.
     pub fn successor(&self, shard: u32, shards: u32, replicas: u32, from: &str) -> Option<&str> {
-        const CLOSE_RECORDS: u64 = 100_000;
         let order = self.placement(shards, replicas).into_iter().nth(shard as usize).unwrap_or_default();
         let rank = |id: &str| order.iter().position(|other| *other == id).unwrap_or(usize::MAX);
         self.replicas(shard)
@@ -132,6 +163,27 @@ mod tests {
         let map = ClusterMap::new([stuck, leaving, sound, primary]);
         assert_eq!(map.successor(0, 1, 2, "d"), Some("c"));
         assert_eq!(map.successor(0, 1, 2, "c"), None);
+    }
+
+    #[test]
+    fn a_shard_is_held_where_it_is_placed_and_until_it_is_there() {
+        let serves = node("a", "a", &[(0, RoleName::Primary, 1)]);
+        let follows = |id: &str| node(id, id, &[(0, RoleName::Replica, 1)]);
+        let restores = node("c", "c", &[(0, RoleName::Restoring, 0)]);
+        let early = ClusterMap::new([serves.clone(), follows("b"), restores, node("d", "a", &[])]);
+        let order = ["b", "c"];
+        for holds in ["a", "b", "c"] {
+            assert!(early.should_hold(0, &order, holds), "{holds}");
+        }
+        assert!(!early.should_hold(0, &order, "d"), "it neither has the shard nor should");
+        assert_eq!(early.rightful(0, &order, "a"), Some("b"), "the first that follows");
+        assert_eq!(early.rightful(0, &["c", "a"], "a"), None, "a primary that is placed stays");
+        let ready = ClusterMap::new([serves, follows("b"), follows("c"), follows("d")]);
+        assert!(ready.should_hold(0, &order, "d"), "as long as none of the placed serves");
+        let done =
+            ClusterMap::new([follows("a"), node("b", "b", &[(0, RoleName::Primary, 2)]), follows("c")]);
+        assert!(!done.should_hold(0, &order, "a"));
+        assert!(done.should_hold(0, &[], "a"), "nobody is placed while all leave");
     }
 
     #[test]

@@ -125,7 +125,10 @@ impl Api {
         if proxy.is_ready() {
             return None;
         }
-        let waiting = status.shards.iter().find(|shard| !matches!(shard.role, Role::Primary | Role::Replica));
+        let waiting = status
+            .shards
+            .iter()
+            .find(|shard| !matches!(shard.role, Role::Primary | Role::Replica | Role::Absent));
         waiting.map(|shard| format!("shard {}: {}", shard.shard, shard.note))
     }
 
@@ -249,7 +252,7 @@ impl Api {
             let state = if self.why_not_ready().is_none() { "serving" } else { "not ready" };
             nodes.push(json!({
                 "id": owner, "kind": "proxy", "zone": self.zone, "address": format!("port {}", proxy.port()),
-                "state": state, "engine": proxy_shard::ENGINE_VERSION, "detail": self.why_not_ready(),
+                "state": state, "engine": proxy_shard::engine_version(), "detail": self.why_not_ready(),
             }));
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);

@@ -144,7 +144,7 @@ pub fn snapshotter(policy: &SnapshotPolicy, shards: u32, work: &Path) -> Snapsho
         keep_count: policy.keep_count,
         keep_days: policy.keep_days,
         segments: policy.segments,
-        engine_version: proxy_shard::ENGINE_VERSION,
+        engine_version: proxy_shard::engine_version(),
         ..SnapshotterConfig::default()
     }
 }

@@ -19,7 +19,7 @@ use config_cluster::{
 use logsvc_api::ShardId;
 use logsvc_client::{LogError, LogService, MetaValue};
 use parking_lot::{Mutex, RwLock};
-use proxy_shard::{ENGINE_VERSION, Role};
+use proxy_shard::{Hold, Role, engine_version};
 use rand::Rng;
 use tokio::sync::{Notify, watch};
 
@@ -144,12 +144,13 @@ impl Cluster {
 
     fn account(&self, shared: &Shared) -> NodeRecord {
         let now_ms = unix_ms();
-        let shards = (0..).zip(&shared.status).map(|(shard, status)| ShardRecord {
+        let held = (0..).zip(&shared.status).filter(|(_, status)| status.role() != Role::Absent);
+        let shards = held.map(|(shard, status)| ShardRecord {
             shard,
             role: match status.role() {
                 Role::Primary | Role::Draining => RoleName::Primary,
                 Role::Replica => RoleName::Replica,
-                Role::Restoring | Role::Demoted => RoleName::Restoring,
+                Role::Restoring | Role::Demoted | Role::Absent => RoleName::Restoring,
             },
             epoch: match status.role() {
                 Role::Primary | Role::Draining => status.epoch.load(Relaxed),
@@ -166,7 +167,7 @@ impl Cluster {
             zone: self.config.zone.clone(),
             address: self.address.clone(),
             http: self.config.http.clone(),
-            engine_version: ENGINE_VERSION,
+            engine_version: engine_version(),
             link_key: self.link_key.clone(),
             leaving: self.leaving.load(Relaxed),
             beat: now_ms.max(0) as u64,
@@ -282,7 +283,7 @@ async fn take_stock(
     Arc::new(ClusterMap::new(there))
 }
 
-/// Tells each shard where this node stands among those that would take it over.
+/// Tells each shard whether it is to be here, and where this node stands among those that would take it over.
 fn give_orders(shared: &Shared, cluster: &Cluster, map: &ClusterMap) {
     let placement = map.placement(shared.shards, cluster.config.replicas);
     for (shard, order) in (0..).zip(&placement) {
@@ -292,6 +293,16 @@ fn give_orders(shared: &Shared, cluster: &Cluster, map: &ClusterMap) {
         let rank = others.position(|id| *id == cluster.id).unwrap_or(order.len());
         orders.set_rank(rank as u32);
         orders.appoint(map.handed_to(shard) == Some(&cluster.id));
+        // Placement knows of this node once its own account has come back.
+        if map.node(&cluster.id).is_none() || cluster.leaving.load(Relaxed) {
+            continue;
+        }
+        let hold = if map.should_hold(shard, order, &cluster.id) { Hold::Hold } else { Hold::LetGo };
+        orders.set_hold(hold);
+        let serves = shared.status.get(shard as usize).is_some_and(|status| status.role() == Role::Primary);
+        if let Some(to) = map.rightful(shard, order, &cluster.id).filter(|_| serves) {
+            orders.hand_over(to.to_owned());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use logsvc_api::ShardId;
 use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, Reply};
-use proxy_shard::{Blocker, Room, Shard, Unserved};
+use proxy_shard::{Blocker, Role, Room, Shard, Unserved};
 use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
@@ -381,7 +381,9 @@ fn away(
     (id, slot): (ShardId, Option<u16>),
     batch: &mut Batch,
 ) -> Flow {
-    if let Some(local) = worker.local(id).filter(|_| remote::wants_stale(worker, conn.info.id, row)) {
+    // Of a shard that other nodes hold, the primary's answer is all there is.
+    let held = worker.local(id).filter(|local| local.shard.borrow().role() != Role::Absent);
+    if let Some(local) = held.filter(|_| remote::wants_stale(worker, conn.info.id, row)) {
         let mut shard = local.shard.borrow_mut();
         let (now, now_ms) = worker.now();
         shard.set_clock(now, now_ms);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use logsvc_api::{Epoch, Position, ShardId};
 use logsvc_client::{ReplicaDescription, ReplicaState};
 use parking_lot::Mutex;
-use proxy_shard::{Role, ShardStatus};
+use proxy_shard::{Hold, Orders, Role, ShardStatus};
 use rand::Rng;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -118,7 +118,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         shards,
         workers,
         status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
-        orders: (0..shards).map(|_| Arc::default()).collect(),
+        orders: (0..shards).map(|_| orders(config.cluster.is_some())).collect(),
         cluster: config.cluster.clone().map(|cluster| {
             Arc::new(Cluster::new(
                 cluster,
@@ -367,4 +367,13 @@ impl ProxyHandle {
             cluster.unregister(&self.shared.config.log).await;
         }
     }
+}
+
+/// Orders for a shard: alone, a node holds all; among others it waits to be told.
+fn orders(among_others: bool) -> Arc<Orders> {
+    let orders = Orders::default();
+    if among_others {
+        orders.set_hold(Hold::Unknown);
+    }
+    Arc::new(orders)
 }

@@ -105,7 +105,9 @@ impl Shared {
 
     /// Whether whatever clients ask is answered: every shard is served, or followed.
     pub(crate) fn is_ready(&self) -> bool {
-        let ready = |role| role == Role::Primary || self.cluster.is_some() && role == Role::Replica;
+        let ready = |role| {
+            role == Role::Primary || self.cluster.is_some() && matches!(role, Role::Replica | Role::Absent)
+        };
         self.status.iter().all(|status| ready(status.role()))
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn standing(shared: &Shared) -> Standing {
         .map(|(shard, _)| shard)
         .collect();
     if served.is_empty() {
-        standing.link_up = shared.status.iter().all(|status| status.role() == Role::Replica);
+        standing.link_up =
+            shared.status.iter().all(|status| matches!(status.role(), Role::Replica | Role::Absent));
         standing.master = map.primary(0).map(|(node, _)| host_and_port(&node.address));
         return standing;
     }

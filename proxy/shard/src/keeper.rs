@@ -12,7 +12,7 @@ use logsvc_client::{LogError, LogService};
 
 use crate::follow::{Follower, Won};
 use crate::restore::{self, Replayer, RestoreError, Restorer};
-use crate::{Orders, RestoreProgress, Role, Shard, ShardConfig, ShardStatus};
+use crate::{Hold, Orders, RestoreProgress, Role, Shard, ShardConfig, ShardStatus};
 
 /// First and longest pause between attempts to reach the log.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -66,10 +66,24 @@ impl Keeper {
         };
         let (mut gave_away, mut pause) = (0, RETRY_FIRST);
         loop {
+            let not_held = |hold: Hold| hold == Hold::LetGo;
+            let told = orders.hold();
+            if told != Hold::Hold {
+                if not_held(told) {
+                    tracing::info!(shard = id, "other nodes hold this shard");
+                    shard.borrow_mut().let_go();
+                    host.changed(id);
+                }
+                orders.until_hold_is(|hold| hold != told).await;
+                continue;
+            }
             if shard.borrow().role() != Role::Replica {
                 shard.borrow_mut().set_restoring();
                 host.changed(id);
-                let data = restored(id, &config, &log, &restorer, &status).await;
+                let data = tokio::select! {
+                    data = restored(id, &config, &log, &restorer, &status) => data,
+                    () = orders.until_hold_is(not_held) => continue,
+                };
                 shard.borrow_mut().follow(data);
                 host.changed(id);
             }
@@ -84,7 +98,11 @@ impl Keeper {
                 gave_away,
                 stuck: false.into(),
             };
-            let Won { epoch, sent } = match follower.until_claimed().await {
+            let claimed = tokio::select! {
+                claimed = follower.until_claimed() => claimed,
+                () = orders.until_hold_is(not_held) => continue,
+            };
+            let Won { epoch, sent } = match claimed {
                 Ok(won) => won,
                 Err(error) => {
                     let note = format!("can't follow the log, restoring: {error}");
@@ -97,6 +115,8 @@ impl Keeper {
                 }
             };
             pause = RETRY_FIRST;
+            // A wish of an earlier term.
+            let _ = orders.take_hand_over();
             status.set_handed_to(None);
             let lease_until = sent + config.lease.saturating_sub(config.lease_margin);
             let position = shard.borrow().tail();

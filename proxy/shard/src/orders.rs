@@ -5,11 +5,24 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+
+/// Whether a node is to have a shard at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// It restores and follows it, and may serve it.
+    #[default]
+    Hold,
+    /// Others do; unless it serves it, it drops what it has of it.
+    LetGo,
+    /// The cluster hasn't said so yet.
+    Unknown,
+}
 
 /// Orders for one shard.
 #[derive(Debug, Default)]
 pub struct Orders {
+    hold: watch::Sender<Hold>,
     rank: AtomicU32,
     appointed: AtomicBool,
     hand_over: Mutex<Option<String>>,
@@ -35,6 +48,21 @@ impl Orders {
     pub fn hand_over(&self, to: String) {
         *self.hand_over.lock() = Some(to);
         self.changed.notify_one();
+    }
+
+    /// Whether the shard is to be here.
+    pub fn set_hold(&self, hold: Hold) {
+        self.hold.send_if_modified(|before| std::mem::replace(before, hold) != hold);
+    }
+
+    pub(crate) fn hold(&self) -> Hold {
+        *self.hold.borrow()
+    }
+
+    /// Waits until it is `wanted`, or isn't.
+    pub(crate) async fn until_hold_is(&self, wanted: impl Fn(Hold) -> bool) {
+        // The sender is this value's own, so it never ends before.
+        let _ = self.hold.subscribe().wait_for(|hold| wanted(*hold)).await;
     }
 
     pub(crate) fn rank(&self) -> u32 {

@@ -11,7 +11,7 @@ use logsvc_client::{LogError, LogService};
 use proxy_store::{AccessRule, Effect, Keyspace, Limits, effect};
 
 use crate::keeper::unix_ms;
-use crate::{ENGINE_VERSION, RestoreProgress};
+use crate::{RestoreProgress, engine_version};
 
 /// Bytes asked of the log at once.
 pub(crate) const READ_BYTES: usize = 4 << 20;
@@ -44,7 +44,8 @@ pub enum RestoreError {
     },
     /// A record of a newer version of this program. Nothing of it is applied; an upgraded node goes on from here.
     #[error(
-        "position {position} was written by engine version {version}, this node understands {ENGINE_VERSION}: upgrade it"
+        "position {position} was written by engine version {version}, this node understands {}: upgrade it",
+        engine_version()
     )]
     Newer {
         /// First position that isn't applied.
@@ -135,7 +136,7 @@ pub(crate) fn apply_block(
     let header = &block.header;
     let (mut position, mut chain) = at;
     let broken = |position, what: String| Err(RestoreError::Chain { position, what });
-    if header.engine_version > ENGINE_VERSION {
+    if header.engine_version > engine_version() {
         return Err(RestoreError::Newer { position: position + 1, version: header.engine_version });
     }
     if header.first_position > position + 1 {

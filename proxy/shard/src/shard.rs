@@ -30,8 +30,6 @@ use crate::{
     Answer, EvictionPolicy, MemoryConfig, Replayer, RestoreError, ShardConfig, ShardStatus, WatchId,
 };
 
-/// Version of the effects that this program writes and understands.
-pub const ENGINE_VERSION: u16 = 2;
 /// An open block of this length is sealed before the turn ends.
 const SEAL_BYTES: usize = 1 << 20;
 /// An open block of this length is not kept waiting for more.
@@ -61,6 +59,8 @@ pub enum Role {
     Replica = 3,
     /// A primary that hands the shard over: runs nothing more, and waits until all that it wrote is durable.
     Draining = 4,
+    /// Has nothing of it: other nodes hold it.
+    Absent = 5,
 }
 
 /// Why a command can't run now.
@@ -487,7 +487,7 @@ impl Shard {
         if self.builder.is_empty() || !matches!(self.role, Role::Primary | Role::Draining) {
             return;
         }
-        let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, ENGINE_VERSION);
+        let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, crate::engine_version());
         term.in_flight.push_back((self.builder.tail(), Instant::now()));
         self.status.blocks.fetch_add(1, Relaxed);
         self.status.block_bytes.fetch_add(block.len() as u64, Relaxed);
@@ -566,6 +566,16 @@ impl Shard {
         self.watches.touch_all();
         self.set_restoring();
         self.drop_data();
+    }
+
+    /// Other nodes hold the shard: nothing of it is kept.
+    pub(crate) fn let_go(&mut self) {
+        self.watches.touch_all();
+        self.role = Role::Absent;
+        self.status.set_role(Role::Absent);
+        self.status.set_note("");
+        self.drop_data();
+        self.publish();
     }
 
     /// Runs nothing more, so that the shard can be handed over when all that was written is durable.

@@ -121,6 +121,7 @@ impl ShardStatus {
             2 => Role::Demoted,
             3 => Role::Replica,
             4 => Role::Draining,
+            5 => Role::Absent,
             _ => Role::Restoring,
         }
     }

@@ -232,6 +232,13 @@ fn replicas_follow_show_a_prefix_and_never_go_back() {
     assert_eq!(through.text("SET a 1"), "OK");
     assert_eq!(writer.text("GET a"), "1");
     assert_eq!(through.text("GET a"), "1");
+    // Scripts, too: the primary was never shown this one.
+    let code = "return redis.call('GET',KEYS[1])";
+    let Reply::BulkString(sha) = through.call(&["SCRIPT", "LOAD", code]).unwrap() else {
+        panic!("no digest")
+    };
+    let sha = String::from_utf8(sha).unwrap();
+    assert_eq!(through.text(&format!("EVALSHA {sha} 1 a")), "1");
     assert_eq!(through.text("SELECT 3"), "OK");
     assert_eq!(through.text("SET in-three yes"), "OK");
     assert_eq!(through.text("WATCH in-three"), "OK");

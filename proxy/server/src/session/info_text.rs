@@ -345,6 +345,7 @@ fn durability(shared: &Shared, out: &mut Lines<'_>) {
             Role::Demoted => "demoted",
             Role::Replica => "replica",
             Role::Draining => "draining",
+            Role::Absent => "absent",
         };
         out.put(
             &format!("shard{shard}"),
