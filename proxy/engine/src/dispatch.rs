@@ -327,6 +327,35 @@ pub fn handler(id: Id) -> Run {
         | Id::Unwatch
         | Id::Readonly
         | Id::Readwrite
+        | Id::Asking
+        | Id::Cluster
+        | Id::ClusterAddslots
+        | Id::ClusterAddslotsrange
+        | Id::ClusterBumpepoch
+        | Id::ClusterCountFailureReports
+        | Id::ClusterCountkeysinslot
+        | Id::ClusterDelslots
+        | Id::ClusterDelslotsrange
+        | Id::ClusterFailover
+        | Id::ClusterFlushslots
+        | Id::ClusterForget
+        | Id::ClusterGetkeysinslot
+        | Id::ClusterHelp
+        | Id::ClusterInfo
+        | Id::ClusterKeyslot
+        | Id::ClusterLinks
+        | Id::ClusterMeet
+        | Id::ClusterMyid
+        | Id::ClusterNodes
+        | Id::ClusterReplicas
+        | Id::ClusterReplicate
+        | Id::ClusterReset
+        | Id::ClusterSaveconfig
+        | Id::ClusterSetConfigEpoch
+        | Id::ClusterSetslot
+        | Id::ClusterShards
+        | Id::ClusterSlaves
+        | Id::ClusterSlots
         | Id::Subscribe
         | Id::Unsubscribe
         | Id::PSubscribe

@@ -7,6 +7,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use config_cluster::RoleName;
+use logsvc_api::{Position, ShardId};
 use proxy_shard::Role;
 
 use crate::shared::Shared;
@@ -66,12 +67,16 @@ pub(crate) fn standing(shared: &Shared) -> Standing {
     standing
 }
 
-/// Replicas that follow each shard, the shard with the fewest counting: what WAIT answers on any node.
-pub(crate) fn replicas(shared: &Shared) -> i64 {
+/// Replicas that follow and have, by their own account, all of `positions`; the shard with the fewest counting: what WAIT
+/// answers on any node.
+pub(crate) fn replicas(shared: &Shared, positions: &[(ShardId, Position)]) -> i64 {
     let Some(cluster) = &shared.cluster else { return 0 };
     let map = cluster.map();
-    let sound = |shard| map.replicas(shard).filter(|(_, held)| held.note.is_empty()).count();
-    (0..shared.shards).map(sound).min().unwrap_or(0) as i64
+    let level = |shard| {
+        let written = positions.iter().find(|(id, _)| *id == shard).map_or(0, |(_, position)| *position);
+        map.replicas(shard).filter(|(_, held)| held.note.is_empty() && held.position >= written).count()
+    };
+    (0..shared.shards).map(level).min().unwrap_or(0) as i64
 }
 
 fn host_and_port(address: &str) -> (String, String) {

@@ -47,14 +47,16 @@ fn collect(name: &str, fields: &Reply, into: &mut BTreeMap<String, (String, Stri
     into.insert(name.to_uppercase().replace('|', " "), (known("group"), known("since")));
 }
 
-/// Names of all rows, subcommands instead of their containers.
-fn our_commands() -> Vec<String> {
-    let mut names = Vec::new();
+/// All rows, subcommands instead of their containers: name -> what the page says of it. The summary of a row that only
+/// answers why it can't be done begins with "Refused".
+fn our_commands() -> BTreeMap<String, &'static str> {
+    let mut names = BTreeMap::new();
     for row in proxy_commands::rows() {
-        if row.subcommands.is_empty() {
-            names.push(row.name.to_uppercase());
+        let rows = if row.subcommands.is_empty() { std::slice::from_ref(row) } else { row.subcommands };
+        for row in rows {
+            let state = if row.summary.starts_with("Refused") { "refused" } else { "yes" };
+            names.insert(row.name.to_uppercase().replace('|', " "), state);
         }
-        names.extend(row.subcommands.iter().map(|sub| sub.name.to_uppercase().replace('|', " ")));
     }
     names
 }
@@ -63,19 +65,20 @@ fn our_commands() -> Vec<String> {
 fn list() -> String {
     let redis = redis_commands();
     let ours = our_commands();
-    let mut groups: BTreeMap<&str, Vec<(&str, &str, bool)>> = BTreeMap::new();
+    let state = |name: &String| ours.get(name).copied().unwrap_or("not supported");
+    let mut groups: BTreeMap<&str, Vec<(&str, &str, &str)>> = BTreeMap::new();
     for (name, (group, since)) in &redis {
-        groups.entry(group).or_default().push((name, since, ours.contains(name)));
+        groups.entry(group).or_default().push((name, since, state(name)));
     }
-    let supported = redis.keys().filter(|name| ours.contains(name)).count();
+    let supported = redis.keys().filter(|name| state(name) == "yes").count();
     let mut page = format!("{supported} of Redis 7.0's {} commands and subcommands.\n", redis.len());
     for (group, commands) in groups {
         let _ = writeln!(page, "\n### {group}\n\n| command | since Redis | |\n|---|---|---|");
-        for (name, since, yes) in commands {
-            let _ = writeln!(page, "| {name} | {since} | {} |", if yes { "yes" } else { "not supported" });
+        for (name, since, state) in commands {
+            let _ = writeln!(page, "| {name} | {since} | {state} |");
         }
     }
-    let more: Vec<&String> = ours.iter().filter(|name| !redis.contains_key(*name)).collect();
+    let more: Vec<&String> = ours.keys().filter(|name| !redis.contains_key(*name)).collect();
     if !more.is_empty() {
         page += "\n### Beyond Redis 7.0\n\n";
         for name in more {

@@ -257,6 +257,11 @@ fn replicas_follow_show_a_prefix_and_never_go_back() {
     assert_eq!(through.text("GET in-three"), "QUEUED");
     assert_eq!(through.run("EXEC"), Reply::Null);
 
+    // Two hold what was written, and say so; a third isn't there, which only ends with the time given.
+    assert_eq!(writer.text("SET a 2"), "OK");
+    assert_eq!(writer.text("WAIT 2 0"), "2");
+    assert_eq!(writer.text("WAIT 3 50"), "2");
+
     // x is written before y: whoever sees y's number sees at least as much of x, and numbers never fall.
     let mut reader = replica.client();
     assert_eq!(reader.text("READONLY"), "OK");

@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
             ],
         )]),
     row(Id::Slaveof, "slaveof", 3, Group::Server, "1.0.0")
-        .docs("An older name of REPLICAOF", "O(1)")
+        .docs("Refused, as REPLICAOF", "O(1)")
         .flags(&[F::ADMIN, F::NOSCRIPT, F::STALE, F::NO_ASYNC_LOADING])
         .deprecated("5.0.0", "`REPLICAOF`")
         .args(&[oneof(
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         .docs("Refused: replicas read the log service", "O(1)")
         .flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]),
     row(Id::Replconf, "replconf", -1, Group::Server, "3.0.0")
-        .docs("Belongs to the replication of Redis", "O(1)")
+        .docs("Refused: it belongs to the replication of Redis", "O(1)")
         .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::ALLOW_BUSY])
         .system(),
     row(Id::Bgrewriteaof, "bgrewriteaof", 1, Group::Server, "1.0.0")

@@ -39,6 +39,9 @@ pub(crate) const LINK_COMMAND: &[u8] = b"FASTKEEP.LINK";
 /// What a node answers another one about a shard that it doesn't serve; it has not executed anything then and closes.
 pub(crate) const NOT_PRIMARY: &str = "NOTPRIMARY this node does not serve the shard";
 
+/// The answer to commands of Redis Cluster's protocol.
+pub(crate) const NO_CLUSTER: &str = "ERR This instance has cluster support disabled";
+
 /// One client's way to shards elsewhere.
 #[derive(Default)]
 pub(crate) struct Lane {
@@ -126,7 +129,7 @@ pub(crate) fn set_stale_reads(worker: &Worker, conn: &Conn, on: bool, reply: &mu
             cluster.set_stale_reads(conn.info.id, on);
             reply.ok();
         }
-        None => reply.error("ERR This instance has cluster support disabled"),
+        None => reply.error(NO_CLUSTER),
     }
 }
 

@@ -194,6 +194,35 @@ pub(crate) fn run(
         Id::Readonly | Id::Readwrite => {
             remote::set_stale_reads(worker, conn, row.id == Id::Readonly, reply);
         }
+        Id::Asking
+        | Id::Cluster
+        | Id::ClusterAddslots
+        | Id::ClusterAddslotsrange
+        | Id::ClusterBumpepoch
+        | Id::ClusterCountFailureReports
+        | Id::ClusterCountkeysinslot
+        | Id::ClusterDelslots
+        | Id::ClusterDelslotsrange
+        | Id::ClusterFailover
+        | Id::ClusterFlushslots
+        | Id::ClusterForget
+        | Id::ClusterGetkeysinslot
+        | Id::ClusterHelp
+        | Id::ClusterInfo
+        | Id::ClusterKeyslot
+        | Id::ClusterLinks
+        | Id::ClusterMeet
+        | Id::ClusterMyid
+        | Id::ClusterNodes
+        | Id::ClusterReplicas
+        | Id::ClusterReplicate
+        | Id::ClusterReset
+        | Id::ClusterSaveconfig
+        | Id::ClusterSetConfigEpoch
+        | Id::ClusterSetslot
+        | Id::ClusterShards
+        | Id::ClusterSlaves
+        | Id::ClusterSlots => reply.error(remote::NO_CLUSTER),
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),
         Id::Info => info::info(worker, args, reply),

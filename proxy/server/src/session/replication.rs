@@ -2,6 +2,7 @@
 //! the log's, so WAIT counts the nodes that follow, and WAITAOF zones of the log.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ pub(super) fn run(
         Id::Bgrewriteaof => reply.error(
             "ERR there is no append-only file to rewrite: the log is trimmed behind each snapshot, see BGSAVE",
         ),
-        Id::Wait => wait(&worker.shared, args, reply),
+        Id::Wait => wait(worker, conn, session, args, batch),
         Id::WaitAof => wait_aof(worker, conn, session, args, batch),
         _ => reply.error(
             "ERR replication by SYNC and PSYNC is not supported: nodes follow the log service, and copies of the data \
@@ -122,15 +123,22 @@ fn failover(args: Args<'_>, reply: &mut Reply) {
     }
 }
 
-/// WAIT numreplicas timeout: the nodes that follow. It need not wait: what is answered is in a quorum of zones anyway.
-fn wait(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
-    if proxy_resp::parse_i64(args.at(1)).is_none() {
-        return reply.error(NOT_AN_INTEGER);
-    }
+/// WAIT numreplicas timeout: the nodes that follow and tell that they have what was written before. What is answered is in a
+/// quorum of zones anyway, so a node that is alone, which nobody will ever follow, doesn't wait for followers.
+fn wait(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &Session, args: Args<'_>, batch: &mut Batch) {
+    let reply = &mut batch.reply;
+    let Some(wanted) = proxy_resp::parse_i64(args.at(1)) else { return reply.error(NOT_AN_INTEGER) };
     if let Some(why) = bad_timeout(args.at(2)) {
         return reply.error(why);
     }
-    reply.integer(standing::replicas(shared));
+    let positions = written(worker, batch);
+    let here = standing::replicas(&worker.shared, &positions);
+    if here >= wanted || session.in_exec || worker.shared.cluster.is_none() {
+        return batch.reply.integer(here);
+    }
+    let shared = Arc::clone(&worker.shared);
+    let count = async move || standing::replicas(&shared, &positions);
+    answer_when(worker, conn, batch, (wanted, args.at(2)), count, |count| format!(":{count}\r\n"));
 }
 
 fn bad_timeout(text: &[u8]) -> Option<&'static str> {
@@ -155,9 +163,25 @@ fn wait_aof(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &Session, args: Args<
     if let Some(why) = bad_timeout(args.at(3)) {
         return reply.error(why);
     }
-    // What this worker's shards have written; of the others, what they have told.
-    let mut positions: Vec<(ShardId, Position)> = Vec::new();
-    let start = reply.len();
+    let positions = written(worker, batch);
+    if session.in_exec {
+        batch.reply.array(2);
+        batch.reply.integer(1);
+        batch.reply.integer(0);
+        return;
+    }
+    let log = Arc::clone(&worker.shared.config.log);
+    let count = async move || other_zones(&*log, &positions).await;
+    answer_when(worker, conn, batch, (wanted, args.at(3)), count, |zones| {
+        format!("*2\r\n:1\r\n:{zones}\r\n")
+    });
+}
+
+/// What has been written so far: of this worker's shards all, of the others what they have told. The answer waits until it is
+/// durable.
+fn written(worker: &Worker, batch: &mut Batch) -> Vec<(ShardId, Position)> {
+    let mut positions = Vec::new();
+    let start = batch.reply.len();
     for (id, status) in (0..).zip(&worker.shared.status) {
         let local = worker.local(id).map(|local| {
             let shard = local.shard.borrow();
@@ -169,32 +193,38 @@ fn wait_aof(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &Session, args: Args<
         }
         batch.gate(start, id, gate);
     }
-    if session.in_exec {
-        batch.reply.array(2);
-        batch.reply.integer(1);
-        batch.reply.integer(0);
-        return;
-    }
-    let timeout = proxy_resp::parse_i64(args.at(3)).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+    positions
+}
+
+/// Answers when there are as many as `wanted`, or after the timeout (in ms as text, 0 for none) with what there is.
+fn answer_when(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    batch: &mut Batch,
+    (wanted, timeout): (i64, &[u8]),
+    count: impl AsyncFn() -> i64 + 'static,
+    reply: impl Fn(i64) -> String + 'static,
+) {
+    let timeout = proxy_resp::parse_i64(timeout).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
     let until = (timeout > 0).then(|| Instant::now().checked_add(Duration::from_millis(timeout))).flatten();
     let to = admin::place(worker, conn, batch);
     let (worker, conn) = (Rc::clone(worker), Rc::clone(conn));
     tokio::task::spawn_local(async move {
-        let zones = loop {
-            let zones = other_zones(&*worker.shared.config.log, &positions).await;
+        let found = loop {
+            let found = count().await;
             let late = until.is_some_and(|until| Instant::now() >= until);
-            if zones >= wanted as u64 || late || conn.is_gone() {
-                break zones;
+            if found >= wanted || late || conn.is_gone() {
+                break found;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         };
-        conn.answered(&worker, to, Some(format!("*2\r\n:1\r\n:{zones}\r\n").into_bytes()));
+        conn.answered(&worker, to, Some(reply(found).into_bytes()));
     });
 }
 
 /// In how many zones beside the leader's all of `positions` are on disk, the least over the shards.
-async fn other_zones(log: &dyn LogService, positions: &[(ShardId, Position)]) -> u64 {
-    let mut least = u64::MAX;
+async fn other_zones(log: &dyn LogService, positions: &[(ShardId, Position)]) -> i64 {
+    let mut least = i64::MAX;
     for (shard, position) in positions {
         let here = match log.describe(*shard).await {
             Ok(about) if about.durable >= *position => {
@@ -203,11 +233,11 @@ async fn other_zones(log: &dyn LogService, positions: &[(ShardId, Position)]) ->
                         && replica.state != ReplicaState::Failed
                         && replica.lag == 0
                 });
-                has_all.count() as u64
+                has_all.count() as i64
             }
             _ => 0,
         };
         least = least.min(here);
     }
-    if least == u64::MAX { 0 } else { least }
+    if least == i64::MAX { 0 } else { least }
 }
