@@ -55,6 +55,7 @@ pub(crate) fn run(
             reply_to: Some(to),
             client,
             caller: session.caller(),
+            user: None,
             work,
         });
         Flow::Block
@@ -123,7 +124,7 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
             remote::submit(
                 worker,
                 peer,
-                Unit { shard, proto, reply_to: Some(to), client, caller: None, work },
+                Unit { shard, proto, reply_to: Some(to), client, caller: None, user: None, work },
             );
         } else {
             let mut reply = Reply::new(proto);
@@ -151,6 +152,7 @@ pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
             reply_to: None,
             client,
             caller: None,
+            user: None,
             work: Work::Forget,
         }),
     }
@@ -176,6 +178,7 @@ pub(crate) fn unblock(worker: &Rc<Worker>, shard: ShardId, client: u64, with_err
             reply_to: None,
             client,
             caller: None,
+            user: None,
             work: Work::Unblock { client, with_error },
         }),
     }

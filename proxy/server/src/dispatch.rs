@@ -144,7 +144,7 @@ fn ran(
         }
     }
     if ns >= worker.slow_ns.get() && !elsewhere {
-        worker.took_long(row, args, ns, &conn.info);
+        worker.took_long(row, args, ns, Some(&conn.info));
     }
     if guards.has(Guards::MONITOR) {
         monitor::feed(worker, &monitor::Source::Client(&conn.info), session.db, row, args);
@@ -169,7 +169,7 @@ fn timed(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, client: u64) {
     if ns >= worker.slow_ns.get()
         && let Some(client) = worker.shared.clients.get(client)
     {
-        worker.took_long(row, args, ns, &client);
+        worker.took_long(row, args, ns, Some(&client));
     }
 }
 
@@ -308,9 +308,15 @@ fn sort_leaves(worker: &Worker, row: &Row, args: Args<'_>, shard: Option<ShardId
 /// Whether a shard that lives here may run a command now, by the clock as last read.
 #[inline]
 pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row) -> Result<(), Unserved> {
+    admit_as(worker, shard, row.flags.has(Flags::WRITE))
+}
+
+/// As [`admit`], for a unit that may `write`.
+#[inline]
+pub(crate) fn admit_as(worker: &Worker, shard: &mut Shard, write: bool) -> Result<(), Unserved> {
     let (now, now_ms) = worker.now();
     shard.set_clock(now, now_ms);
-    shard.admit(row.flags.has(Flags::WRITE))
+    shard.admit(write)
 }
 
 /// Runs a command on one shard, here or elsewhere.
@@ -425,6 +431,7 @@ pub(crate) fn forward(
         reply_to,
         client,
         caller: session.caller(),
+        user: session.actor().user,
         work,
     });
 }
@@ -454,6 +461,7 @@ pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
     shard.set_clock(now, now_ms);
     let behind = local.parked_clients.borrow().contains(&unit.client);
     shard.set_caller(unit.caller);
+    let actor = script::Actor { client: unit.client, user: unit.user.clone() };
     let mut admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
     if admitted == Err(Unserved::Loading)
         && shard.admits_stale_reads()
@@ -486,7 +494,7 @@ pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
         (Work::Command { row, args, db }, Ok(())) if is_script(row) => {
             drop(shard);
             let at = (unit.shard, local);
-            let gate = script::alone(worker, at, (row, args.as_args()), *db, &mut reply);
+            let gate = script::alone(worker, at, (row, args.as_args()), (*db, &actor), &mut reply);
             timed(worker, row, args.as_args(), unit.client);
             shard = local.shard.borrow_mut();
             gate
@@ -533,7 +541,7 @@ pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             } else {
                 drop(shard);
                 let at = (unit.shard, local);
-                let gate = run_chunks(worker, at, chunks, &mut reply, &mut ends, unit.client);
+                let gate = run_chunks(worker, at, chunks, &mut reply, &mut ends, &actor);
                 shard = local.shard.borrow_mut();
                 gate
             }
@@ -577,8 +585,9 @@ fn run_chunks(
     chunks: &[Vec<Part>],
     reply: &mut Reply,
     ends: &mut Vec<usize>,
-    client: u64,
+    actor: &script::Actor,
 ) -> u64 {
+    let client = actor.client;
     let commands: usize = chunks.iter().map(Vec::len).sum();
     reply.array(commands + chunks.len() - 1);
     local.shard.borrow_mut().begin();
@@ -598,7 +607,7 @@ fn run_chunks(
                 continue;
             }
             let (rests_on, succeeded) = if is_script(row) {
-                let gate = script::step(worker, (id, local), command, *db, reply);
+                let gate = script::step(worker, (id, local), command, (*db, actor), reply);
                 (gate, reply.as_slice().get(start) != Some(&b'-'))
             } else {
                 local.shard.borrow_mut().step(row, args.as_args(), *db, None, reply)

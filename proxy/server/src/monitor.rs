@@ -59,16 +59,24 @@ pub(crate) fn refresh(worker: &Worker) {
 pub(crate) enum Source<'a> {
     Client(&'a ClientInfo),
     /// A script or a function.
-    #[allow(dead_code)]
     Script,
 }
 
 /// Shows a command that has run.
 #[cold]
 pub(crate) fn feed(worker: &Rc<Worker>, source: &Source<'_>, db: u8, row: &Row, args: Args<'_>) {
-    if row.flags.has(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
-        return;
+    if !row.flags.has(Flags::SKIP_MONITOR.with(Flags::ADMIN)) {
+        show(worker, source, db, row, args);
     }
+}
+
+/// Shows a command that is about to run a script, so that it stands in front of what the script calls.
+#[cold]
+pub(crate) fn feed_script(worker: &Rc<Worker>, client: &ClientInfo, db: u8, row: &Row, args: Args<'_>) {
+    show(worker, &Source::Client(client), db, row, args);
+}
+
+fn show(worker: &Rc<Worker>, source: &Source<'_>, db: u8, row: &Row, args: Args<'_>) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut line = Vec::with_capacity(64 + args.bytes());
     let _ = write!(line, "+{}.{:06} [{db} ", now.as_secs(), now.subsec_micros());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use logsvc_api::ShardId;
+use proxy_acl::User;
 use proxy_commands::Row;
 use proxy_resp::{OwnedArgs, Protocol};
 use proxy_shard::{Caller, Slip, WatchId};
@@ -78,6 +79,8 @@ pub(crate) struct Unit {
     pub(crate) client: u64,
     /// Set for a client that caches what it reads.
     pub(crate) caller: Option<Caller>,
+    /// Whose rules scripts in it must keep; `None` for one who may do everything.
+    pub(crate) user: Option<Arc<User>>,
     pub(crate) work: Work,
 }
 

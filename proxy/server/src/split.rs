@@ -157,7 +157,13 @@ fn spread(
             let gate = if dispatch::is_script(row) {
                 drop(shard);
                 let at = (piece.shard, local);
-                script::alone(worker, at, (row, piece.args.as_args()), session.db, &mut reply)
+                script::alone(
+                    worker,
+                    at,
+                    (row, piece.args.as_args()),
+                    (session.db, &session.actor()),
+                    &mut reply,
+                )
             } else {
                 shard.run(row, piece.args.as_args(), session.db, None, &mut reply).gate
             };
@@ -188,7 +194,15 @@ fn spread(
     for (part, piece) in pieces.into_iter().enumerate().filter(|(part, _)| missing.contains(part)) {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         let work = Work::Command { row, args: piece.args, db: session.db };
-        worker.send_unit(Unit { shard: piece.shard, proto, reply_to: Some(to), client, caller, work });
+        worker.send_unit(Unit {
+            shard: piece.shard,
+            proto,
+            reply_to: Some(to),
+            client,
+            caller,
+            user: None,
+            work,
+        });
     }
     Flow::Next
 }

@@ -30,6 +30,12 @@ impl Stopwatch {
         self.last.get()
     }
 
+    /// What is being measured has begun at `begun`, whatever parts of it were measured meanwhile.
+    #[inline]
+    pub(crate) fn go_back(&self, begun: u64) {
+        self.last.set(begun);
+    }
+
     /// Nanoseconds since `begun`; what comes next begins now.
     #[inline]
     pub(crate) fn lap(&self, begun: u64) -> u64 {

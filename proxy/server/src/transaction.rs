@@ -258,6 +258,7 @@ pub(crate) fn watch(
             reply_to: Some(to),
             client,
             caller: None,
+            user: None,
             work: Work::Watch { id, db, keys },
         });
     }
@@ -383,7 +384,11 @@ fn here(
         } else if matches!(proxy_engine::handler(row.id), Run::Script) {
             drop(shard);
             let command = (*row, args);
-            gate = gate.max(script::step(worker, (target, local), command, session.db, &mut batch.reply));
+            let on_behalf = (session.db, &session.actor());
+            if script::runs_code(row.id) {
+                show_script(worker, conn, session.db, row, args);
+            }
+            gate = gate.max(script::step(worker, (target, local), command, on_behalf, &mut batch.reply));
             shard = local.shard.borrow_mut();
         } else {
             let at = batch.reply.len();
@@ -427,6 +432,13 @@ fn show(worker: &Rc<Worker>, conn: &Conn, db: u8, row: &Row, args: Args<'_>) {
     }
 }
 
+/// A script stands in front of what it calls.
+pub(crate) fn show_script(worker: &Rc<Worker>, conn: &Conn, db: u8, row: &Row, args: Args<'_>) {
+    if worker.guards.get().has(Guards::MONITOR) {
+        monitor::feed_script(worker, &conn.info, db, row, args);
+    }
+}
+
 /// What the session has still to answer when a unit elsewhere has run.
 pub(crate) struct Rest(Vec<Queued>);
 
@@ -447,6 +459,9 @@ fn elsewhere(
     for queued in multi.queued {
         let Queued { row, args } = queued;
         show(worker, conn, db, row, args.as_args());
+        if script::runs_code(row.id) {
+            show_script(worker, conn, db, row, args.as_args());
+        }
         let answers = publishes(row.id).is_none() && answers_itself(row);
         if answers || !session::acl::may_run_queued(session, row, args.as_args()) {
             if row.id == Id::Select {
@@ -468,8 +483,15 @@ fn elsewhere(
     let reply_to = conn.wait_for_unit(worker, session, target, batch, (parts, Rest(own)));
     let client = conn.info.id;
     worker.forwarding.set(true);
-    let caller = session.caller();
-    worker.send_unit(Unit { shard: target, proto, reply_to: Some(reply_to), client, caller, work });
+    worker.send_unit(Unit {
+        shard: target,
+        proto,
+        reply_to: Some(reply_to),
+        client,
+        caller: session.caller(),
+        user: session.actor().user,
+        work,
+    });
     Flow::Block
 }
 

@@ -333,9 +333,9 @@ impl Worker {
         }
     }
 
-    /// Notes a command that took long, where its time is long enough.
+    /// Notes a command that took long, where its time is long enough; without a client it is a script's.
     #[cold]
-    pub(crate) fn took_long(&self, row: &Row, args: Args<'_>, ns: u64, client: &ClientInfo) {
+    pub(crate) fn took_long(&self, row: &Row, args: Args<'_>, ns: u64, client: Option<&ClientInfo>) {
         let (params, unix_s) = (&self.shared.params, unix_ms() / 1000);
         let (us, ms) = (ns / 1000, ns / 1_000_000);
         let slower_us = u64::try_from(params.slowlog_slower_than_us.load(Relaxed)).ok();
@@ -345,8 +345,8 @@ impl Worker {
                 unix_s,
                 us,
                 args: slowlog::shortened(args, |at| secrets::is_secret(row, args, at)),
-                addr: client.addr.to_string(),
-                name: client.name.lock().clone(),
+                addr: client.map_or_else(|| "?:0".to_owned(), |client| client.addr.to_string()),
+                name: client.map(|client| client.name.lock().clone()).unwrap_or_default(),
             };
             self.shared.slowlog.add(entry, params.slowlog_max_len.load(Relaxed) as usize);
         }

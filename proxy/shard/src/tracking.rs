@@ -75,6 +75,20 @@ impl Shard {
         self.caller = caller;
     }
 
+    /// What runs from now on is not remembered by itself. Returns the client for which it would have been.
+    pub fn stop_remembering(&mut self) -> Option<u64> {
+        let caller = self.caller.as_mut().filter(|caller| caller.remembers)?;
+        caller.remembers = false;
+        Some(caller.client)
+    }
+
+    /// The end of [`Shard::stop_remembering`].
+    pub fn remember_again(&mut self) {
+        if let Some(caller) = &mut self.caller {
+            caller.remembers = true;
+        }
+    }
+
     /// Most keys to remember.
     pub fn set_tracking_max_keys(&mut self, most: u64) {
         self.tracking_max_keys = most;
@@ -82,7 +96,7 @@ impl Shard {
 
     /// The keys of a reading command are remembered for its client.
     #[cold]
-    pub(crate) fn remember_reads(&mut self, client: u64, row: &'static Row, args: Args<'_>) {
+    pub fn remember_reads(&mut self, client: u64, row: &'static Row, args: Args<'_>) {
         let tracking = &mut self.tracking;
         let _ =
             row.for_each_key(args.len(), |at| args.at(at), |at, _| tracking.remember(args.at(at), client));

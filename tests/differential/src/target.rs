@@ -40,9 +40,13 @@ impl Server {
 impl Server {
     /// Sends a line of words, without waiting for its reply.
     pub fn send(&mut self, line: &str) {
-        let words: Vec<&str> = line.split(' ').collect();
+        self.send_words(&line.split(' ').collect::<Vec<_>>());
+    }
+
+    /// As [`Server::send`], for words that may hold spaces.
+    pub fn send_words(&mut self, words: &[impl AsRef<[u8]>]) {
         let mut request = Vec::new();
-        proxy_resp::frame::encode_request(&words, &mut request);
+        proxy_resp::frame::encode_request(words, &mut request);
         // What is wrong shows in what is read next.
         let _ = self.stream.get_mut().write_all(&request);
     }

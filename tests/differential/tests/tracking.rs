@@ -105,7 +105,8 @@ impl Side {
             keys @ Frame::Many(..) => told.extend(keys.parts().iter().map(Frame::text)),
             _ => drop(told.insert("everything".into())),
         };
-        self.clients[by].send(line);
+        // In scripts this stands for a space.
+        self.clients[by].send_words(&line.split(' ').map(|word| word.replace('~', " ")).collect::<Vec<_>>());
         loop {
             let reply = self.clients[by].read().unwrap();
             match &reply {
@@ -131,6 +132,15 @@ fn line(rng: &mut SmallRng) -> String {
     let mut key = || format!("k{}", rng.random_range(0..30));
     let (a, b) = (key(), key());
     let lines = [
+        // A script remembers the keys that it has declared, if it reads anything at all.
+        format!("EVAL return~redis.call('GET',KEYS[1]) 2 {a} {b}"),
+        format!("EVAL return~redis.call('GET',ARGV[1]) 1 {a} {b}"),
+        format!("EVAL return~redis.call('SET',KEYS[1],1) 1 {a}"),
+        format!("EVAL redis.call('GET',KEYS[1])~return~redis.call('SET',KEYS[1],1) 1 {a}"),
+        format!("EVAL redis.call('SET',KEYS[1],1)~return~redis.call('GET',KEYS[1]) 1 {a}"),
+        format!("EVAL return~1 1 {a}"),
+        format!("EVAL_RO return~1 1 {a}"),
+        format!("EVAL_RO return~redis.call('GET',KEYS[1]) 1 {a}"),
         format!("GET {a}"),
         format!("GET {b}"),
         format!("MGET {a} {b}"),

@@ -1,5 +1,8 @@
 //! A connection to another node, as one of its clients.
 
+use std::sync::Arc;
+
+use proxy_acl::User;
 use proxy_resp::{Protocol, ReplyScanner};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,6 +18,8 @@ pub(super) struct Link {
     pub(super) stream: TcpStream,
     pub(super) proto: Protocol,
     pub(super) db: u8,
+    /// For whom scripts are that are sent now, if for somebody who may not do everything.
+    pub(super) user: Option<Arc<User>>,
     /// Bytes read and not yet used.
     pub(super) input: Vec<u8>,
 }
@@ -38,6 +43,23 @@ pub(super) async fn next_reply(
 }
 
 impl Link {
+    /// Says for whom the scripts are that come now, if it isn't known there. Returns the number of replies to that.
+    pub(super) fn act_for(&mut self, user: Option<&Arc<User>>, out: &mut Vec<u8>) -> usize {
+        let same = match (&self.user, user) {
+            (None, None) => true,
+            (Some(known), Some(user)) => Arc::ptr_eq(known, user),
+            _ => false,
+        };
+        if same {
+            return 0;
+        }
+        self.user = user.cloned();
+        let (name, rules) =
+            user.map_or((&b""[..], Vec::new()), |user| (user.name(), user.without_passwords().to_stored()));
+        proxy_resp::frame::encode_request(&[LINK_COMMAND, name, &rules], out);
+        1
+    }
+
     /// Connects and introduces itself.
     pub(super) async fn open(
         node: String,
@@ -61,6 +83,6 @@ impl Link {
                 return Err(refused());
             }
         }
-        Ok(Self { node, stream, proto, db: 0, input })
+        Ok(Self { node, stream, proto, db: 0, user: None, input })
     }
 }

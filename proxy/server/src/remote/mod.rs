@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use logsvc_api::ShardId;
+use proxy_acl::User;
 use proxy_commands::{Flags, Row};
 use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::Unserved;
@@ -92,12 +93,25 @@ pub(crate) fn link_command(
     batch: &mut Batch,
 ) -> bool {
     let Some(cluster) = &worker.shared.cluster else { return false };
-    if args.len() != 2 || args.at(0) != LINK_COMMAND || !cluster.admit_link(conn.info.id, args.at(1)) {
+    if args.at(0) != LINK_COMMAND {
         return false;
     }
-    session.become_link();
-    batch.reply.ok();
-    true
+    let known = match args.len() {
+        2 if cluster.admit_link(conn.info.id, args.at(1)) => {
+            session.become_link();
+            true
+        }
+        // For whom the scripts are that come now: a name, and rules as the metadata log keeps them.
+        3 => match (args.at(1), args.at(2)) {
+            (b"", b"") => session.act_for(None),
+            (name, rules) => User::from_stored(name, rules).is_ok_and(|user| session.act_for(Some(user))),
+        },
+        _ => false,
+    };
+    if known {
+        batch.reply.ok();
+    }
+    known
 }
 
 /// The client is gone.
@@ -148,9 +162,10 @@ pub(crate) fn is_stale_read(worker: &Worker, unit: &Unit) -> bool {
 pub(crate) fn unwatch(worker: &Worker, shard: ShardId, client: u64, proto: Protocol) {
     if let Some(lane) = worker.lanes.borrow().get(&client) {
         let work = Work::Unwatch { id: proxy_shard::WatchId(client) };
-        lane.queue
-            .borrow_mut()
-            .push_back((worker.index, Unit { shard, proto, reply_to: None, client, caller: None, work }));
+        lane.queue.borrow_mut().push_back((
+            worker.index,
+            Unit { shard, proto, reply_to: None, client, caller: None, user: None, work },
+        ));
         lane.wake.notify_one();
     }
 }

@@ -18,6 +18,17 @@ impl Unit {
         }
     }
 
+    /// Whether a script or function runs in it.
+    pub(super) fn runs_code(&self) -> bool {
+        match &self.work {
+            Work::Command { row, .. } => script::runs_code(row.id),
+            Work::Transaction { chunks, .. } => {
+                chunks.iter().flatten().any(|part| script::runs_code(part.row.id))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it may be sent again although it may have been executed.
     pub(super) fn only_reads(&self) -> bool {
         match &self.work {

@@ -4,16 +4,21 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use logsvc_api::{Position, ShardId};
+use proxy_acl::User;
 use proxy_commands::{Flags, Id, Routing, Row, lookup};
 use proxy_engine::Run;
-use proxy_resp::{Args, Reply};
+use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_script::{Host, LogLevel, Verdict};
 use proxy_shard::{OUT_OF_MEMORY, Shard};
 
+use super::Actor;
 use super::busy::Watch;
 use crate::dispatch::{self, Place};
+use crate::guard::Guards;
+use crate::monitor;
 use crate::session;
 use crate::transaction;
 use crate::worker::{Local, Worker};
@@ -37,15 +42,22 @@ pub(super) struct Caller {
     /// It has run a command that may write.
     wrote: Cell<bool>,
     gate: Cell<Position>,
+    client: u64,
+    /// Whose rules calls must keep, if anybody's.
+    user: Option<Arc<User>>,
+    /// The script's own command, and the client that remembers the keys in it once something was read.
+    declared: Option<(&'static Row, OwnedArgs, u64)>,
     pub(super) watch: Watch,
 }
 
 impl Caller {
-    /// `db`, whether writes are refused, and whether memory is full.
+    /// `db`, whether writes are refused, and whether memory is full; for whom the script runs, by which command, and which
+    /// client caches the keys in it.
     pub(super) fn new(
         worker: &Rc<Worker>,
         (id, local): (ShardId, &Local),
         (db, read_only, full): (u8, bool, bool),
+        (actor, (row, args, reader)): (&Actor, (&'static Row, Args<'_>, Option<u64>)),
         watch: Watch,
     ) -> Self {
         Self {
@@ -57,6 +69,9 @@ impl Caller {
             full,
             wrote: Cell::new(false),
             gate: Cell::new(0),
+            client: actor.client,
+            user: actor.user.clone(),
+            declared: reader.map(|client| (row, args.to_owned(), client)),
             watch,
         }
     }
@@ -67,9 +82,12 @@ impl Caller {
     }
 
     /// Whether a command may run now; the error otherwise.
-    fn admit(&self, row: &Row, args: Args<'_>) -> Result<(), Cow<'static, str>> {
+    fn admit(&self, row: &'static Row, args: Args<'_>) -> Result<(), Cow<'static, str>> {
         if row.flags.has(Flags::NOSCRIPT) {
             return Err(NOT_ALLOWED.into());
+        }
+        if let Some(user) = &self.user {
+            session::acl::check_in_script(&self.worker, (self.client, user), row, args)?;
         }
         if matches!(row.id, Id::XRead | Id::XReadGroup) && waits(args) {
             let name = String::from_utf8_lossy(args.at(0));
@@ -128,14 +146,18 @@ fn waits(args: Args<'_>) -> bool {
         .any(|arg| arg.eq_ignore_ascii_case(b"BLOCK"))
 }
 
+/// The row that a call names, whatever its arguments.
+fn named(args: Args<'_>) -> Result<&'static Row, &'static str> {
+    let row = lookup(args.at(0)).ok_or(UNKNOWN)?;
+    if row.subcommands.is_empty() || args.len() == 1 {
+        return Ok(row);
+    }
+    row.subcommand(args.at(1)).ok_or(UNKNOWN)
+}
+
 /// The row of a call, or the error that scripts get.
 fn resolve(args: Args<'_>) -> Result<&'static Row, &'static str> {
-    let row = lookup(args.at(0)).ok_or(UNKNOWN)?;
-    let row = if row.subcommands.is_empty() || args.len() == 1 {
-        row
-    } else {
-        row.subcommand(args.at(1)).ok_or(UNKNOWN)?
-    };
+    let row = named(args)?;
     if row.arity_fits(args.len()) { Ok(row) } else { Err(WRONG_ARITY) }
 }
 
@@ -157,6 +179,7 @@ impl Host for Caller {
             stat.calls.add(1);
         }
         let start = out.len();
+        self.worker.stopwatch.start();
         match proxy_engine::handler(row.id) {
             Run::Keys(_) => {
                 let (gate, _) = self.shard.borrow_mut().step(row, args, self.db.get(), None, out);
@@ -171,15 +194,29 @@ impl Host for Caller {
                 None => self.session_command(row, args, out),
             },
         }
-        if let Some(stat) = stat
-            && out.as_slice().get(start) == Some(&b'-')
+        if let Some((declarer, declared, client)) = &self.declared
+            && row.flags.has(Flags::READONLY)
         {
-            stat.failed.add(1);
+            self.shard.borrow_mut().remember_reads(*client, declarer, declared.as_args());
+        }
+        let ns = self.worker.stopwatch.lap(self.worker.stopwatch.last());
+        if let Some(stat) = stat {
+            stat.took(ns, self.worker.tracked.get());
+            if out.as_slice().get(start) == Some(&b'-') {
+                stat.failed.add(1);
+            }
+        }
+        if ns >= self.worker.slow_ns.get() {
+            self.worker.took_long(row, args, ns, None);
+        }
+        if self.worker.guards.get().has(Guards::MONITOR) {
+            monitor::feed(&self.worker, &monitor::Source::Script, self.db.get(), row, args);
         }
     }
 
     fn may_run(&self, args: Args<'_>) -> Option<bool> {
-        resolve(args).is_ok().then_some(true)
+        let row = named(args).ok()?;
+        Some(self.user.as_ref().is_none_or(|user| proxy_acl::check_command(user, row, args).is_ok()))
     }
 
     fn log(&self, level: LogLevel, message: &[u8]) {

@@ -11,9 +11,11 @@ mod functions;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use logsvc_api::{Position, ShardId};
+use proxy_acl::User;
 use proxy_commands::{Flags as RowFlags, Id, Routing, Row};
 use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_script::{Flags, Functions, Limits, RegisteredFunction, Sha, Vm};
@@ -27,7 +29,8 @@ use crate::committer;
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{self, Flow, Place};
 use crate::peers::Work;
-use crate::session::Session;
+use crate::session::{self, Session};
+use crate::transaction;
 use crate::worker::{Local, Worker};
 use crate::{remote, split};
 use busy::{Watch, Watchman};
@@ -37,6 +40,13 @@ const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 const WRITER_AS_READER: &str = "ERR Can not execute a script with write flag using *_ro command.";
 const NEEDS_MEMORY: &str =
     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'";
+
+/// For whom a script runs.
+pub(crate) struct Actor {
+    pub(crate) client: u64,
+    /// Whose rules its calls must keep; `None` for one who may do everything.
+    pub(crate) user: Option<Arc<User>>,
+}
 
 /// A worker's Lua machines.
 #[derive(Default)]
@@ -81,6 +91,7 @@ struct Script<'a> {
     read_only: bool,
     keys: Args<'a>,
     argv: Args<'a>,
+    row: &'static Row,
     all: Args<'a>,
 }
 
@@ -90,7 +101,7 @@ pub(crate) fn may_write(row: &Row) -> bool {
 }
 
 /// Whether a command runs code, and is none about libraries.
-fn runs_code(id: Id) -> bool {
+pub(crate) fn runs_code(id: Id) -> bool {
     matches!(id, Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Fcall | Id::FcallRo)
 }
 
@@ -118,27 +129,35 @@ pub(crate) fn run(
             }
         },
     };
-    let Some(local) = worker.local(id) else {
-        let work = Work::Command { row, args: args.to_owned(), db: session.db };
-        dispatch::forward(worker, conn, session, batch, id, work);
-        return Flow::Next;
-    };
-    if conn.via_lane.get() {
-        return away(worker, conn, session, (row, args), id, batch);
+    let actor = session.actor();
+    if actor.user.is_some() {
+        session::client::publish(conn, session, args);
     }
-    let admitted = {
-        let (now, now_ms) = worker.now();
-        let mut shard = local.shard.borrow_mut();
-        shard.set_clock(now, now_ms);
-        shard.admit(may_write(row))
+    let Some(local) = worker.local(id) else {
+        return forward(worker, conn, session, (id, row, args), batch);
     };
-    match admitted {
+    let served = if conn.via_lane.get() {
+        Err(Unserved::Loading)
+    } else {
+        dispatch::admit_as(worker, &mut local.shard.borrow_mut(), may_write(row))
+    };
+    match served {
         Ok(()) => {}
         Err(Unserved::Full) => return Flow::Park(id),
+        Err(Unserved::Loading) if remote::wants_stale(worker, conn.info.id, row) => {
+            if !local.shard.borrow().admits_stale_reads() {
+                batch.reply.error(dispatch::LOADING);
+                return Flow::Next;
+            }
+        }
         Err(Unserved::Loading) => return away(worker, conn, session, (row, args), id, batch),
     }
+    local.shard.borrow_mut().set_caller(session.caller());
+    if runs_code(row.id) {
+        transaction::show_script(worker, conn, session.db, row, args);
+    }
     let start = batch.reply.len();
-    let gate = alone(worker, (id, local), (row, args), session.db, &mut batch.reply);
+    let gate = alone(worker, (id, local), (row, args), (session.db, &actor), &mut batch.reply);
     batch.gate(start, id, gate);
     let (pending, tells) = {
         let shard = local.shard.borrow();
@@ -167,6 +186,9 @@ fn away(
     if let Some(flow) = remote::turned_away(worker, conn, batch) {
         return flow;
     }
+    if runs_code(row.id) {
+        transaction::show_script(worker, conn, session.db, row, args);
+    }
     let by_code = match row.id {
         Id::EvalSha => proxy_commands::lookup(b"EVAL"),
         Id::EvalShaRo => proxy_commands::lookup(b"EVAL_RO"),
@@ -184,13 +206,29 @@ fn away(
     Flow::Next
 }
 
+/// Sends a command of the script host to the worker of its shard.
+fn forward(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &Session,
+    (id, row, args): (ShardId, &'static Row, Args<'_>),
+    batch: &mut Batch,
+) -> Flow {
+    if runs_code(row.id) {
+        transaction::show_script(worker, conn, session.db, row, args);
+    }
+    let work = Work::Command { row, args: args.to_owned(), db: session.db };
+    dispatch::forward(worker, conn, session, batch, id, work);
+    Flow::Next
+}
+
 /// Runs a command of the script host as a unit of its own on a shard that lives here and that admits it. Returns what the
 /// answer waits for.
 pub(crate) fn alone(
     worker: &Rc<Worker>,
     (id, local): (ShardId, &Local),
     (row, args): (&'static Row, Args<'_>),
-    db: u8,
+    (db, actor): (u8, &Actor),
     out: &mut Reply,
 ) -> Position {
     if !runs_code(row.id) {
@@ -217,7 +255,7 @@ pub(crate) fn alone(
         full
     };
     let start = out.len();
-    let (gate, was_long) = execute(worker, (id, local), &script, (db, full), out);
+    let (gate, was_long) = execute(worker, (id, local), &script, (db, full), actor, out);
     let mut shard = local.shard.borrow_mut();
     if worker.scripts.watchman.is_abandoned() {
         // What it has done so far is no whole unit, and the process stops: the log never hears of it.
@@ -244,7 +282,7 @@ pub(crate) fn step(
     worker: &Rc<Worker>,
     (id, local): (ShardId, &Local),
     (row, args): (&'static Row, Args<'_>),
-    db: u8,
+    (db, actor): (u8, &Actor),
     out: &mut Reply,
 ) -> Position {
     if !runs_code(row.id) {
@@ -253,7 +291,7 @@ pub(crate) fn step(
     match prepare(worker, (id, local), row, args) {
         Ok(script) => {
             let full = local.shard.borrow().status().out_of_memory.load(Relaxed);
-            execute(worker, (id, local), &script, (db, full), out).0
+            execute(worker, (id, local), &script, (db, full), actor, out).0
         }
         Err(text) => {
             out.error_bytes(&text);
@@ -266,7 +304,7 @@ pub(crate) fn step(
 fn prepare<'a>(
     worker: &Worker,
     (id, local): (ShardId, &Local),
-    row: &Row,
+    row: &'static Row,
     args: Args<'a>,
 ) -> Result<Script<'a>, Vec<u8>> {
     let reader = row.flags.has(RowFlags::READONLY);
@@ -281,7 +319,8 @@ fn prepare<'a>(
             return Err(WRITER_AS_READER.into());
         }
         let code = Code::Function(host.machine()?, Box::new(function.clone()));
-        return Ok(Script { code, gate, flags, read_only: reader || flags.no_writes, keys, argv, all: args });
+        let read_only = reader || flags.no_writes;
+        return Ok(Script { code, gate, flags, read_only, keys, argv, row, all: args });
     }
     let by_code = matches!(row.id, Id::Eval | Id::EvalRo);
     if !by_code && args.at(1).len() != Sha::TEXT_BYTES {
@@ -306,7 +345,8 @@ fn prepare<'a>(
         return Err(WRITER_AS_READER.into());
     }
     let code = Code::Script(vm, sha);
-    Ok(Script { code, gate: 0, flags, read_only: reader || flags.no_writes, keys, argv, all: args })
+    let read_only = reader || flags.no_writes;
+    Ok(Script { code, gate: 0, flags, read_only, keys, argv, row, all: args })
 }
 
 /// Keys and other arguments, by the number of keys.
@@ -324,9 +364,10 @@ fn execute(
     (id, local): (ShardId, &Local),
     script: &Script<'_>,
     (db, full): (u8, bool),
+    actor: &Actor,
     out: &mut Reply,
 ) -> (Position, bool) {
-    let Script { code, gate, flags, read_only, keys, argv, all } = script;
+    let Script { code, gate, flags, read_only, keys, argv, row, all } = script;
     if full && !flags.compatible && !flags.allow_oom && !flags.no_writes {
         out.error(NEEDS_MEMORY);
         return (0, false);
@@ -336,13 +377,22 @@ fn execute(
         Code::Function(_, function) => Watch::new(true, function.name.clone(), all.to_owned()),
     };
     let full = full && !flags.allow_oom;
-    let caller = Rc::new(Caller::new(worker, (id, local), (db, *read_only, full), watch));
+    // Of what a script reads, the keys that it has declared are remembered: the caller does it.
+    let reads_for = local.shard.borrow_mut().stop_remembering();
+    let declared = (*row, *all, reads_for);
+    let caller = Caller::new(worker, (id, local), (db, *read_only, full), (actor, declared), watch);
+    let caller = Rc::new(caller);
     let host = Rc::clone(&caller) as Rc<dyn proxy_script::Host>;
+    let begun = worker.stopwatch.last();
     let outcome = match code {
         Code::Script(vm, sha) => vm.run(*sha, (*keys, *argv), host, out),
         Code::Function(machine, function) => machine.run(function, (*keys, *argv), host, out),
     };
+    worker.stopwatch.go_back(begun);
     caller.watch.end(worker);
+    if reads_for.is_some() {
+        local.shard.borrow_mut().remember_again();
+    }
     if let Err(failure) = outcome {
         let name = match code {
             Code::Script(_, sha) => sha.to_string(),

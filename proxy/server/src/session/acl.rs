@@ -15,18 +15,17 @@ use proxy_resp::{Args, OwnedArgs, Protocol, Reply};
 use rand::RngCore;
 
 use super::{Session, client, wrong_arguments};
+use crate::clients::ClientInfo;
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{Flow, LOADING};
 use crate::guard::{Guards, refuse};
 use crate::pause;
+use crate::script;
 use crate::users::{self, ChangeError, Directory};
 use crate::worker::{Worker, unix_ms};
 
 pub(super) const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NO_AUTH: &str = "NOAUTH Authentication required.";
-/// What a script calls isn't checked, so nobody gets round their rules through one.
-const NO_SCRIPTS: &str =
-    "NOPERM scripts and functions need a user who may run every command on every key and channel";
 /// Most bits of ACL GENPASS.
 const PASSWORD_BITS_MAX: i64 = 4096;
 /// Entries that ACL LOG shows when it isn't told how many.
@@ -50,6 +49,24 @@ impl Session {
     pub(crate) fn become_link(&mut self) {
         self.link = true;
         self.set_guard();
+    }
+
+    /// Another node says whose rules the scripts must keep that it passes on from now on. False from anybody else.
+    pub(crate) fn act_for(&mut self, user: Option<User>) -> bool {
+        if self.link {
+            self.acts_for = user.map(Arc::new);
+        }
+        self.link
+    }
+
+    /// For whom scripts run.
+    pub(crate) fn actor(&self) -> script::Actor {
+        let user = if self.link {
+            self.acts_for.clone()
+        } else {
+            self.guards.has(Guards::ACL).then(|| Arc::clone(&self.user))
+        };
+        script::Actor { client: self.id, user }
     }
 
     /// Looks at the users again if they have changed. False when this session must end: its user is gone, or may not
@@ -125,9 +142,6 @@ pub(crate) fn check_permitted(
     args: Args<'_>,
     batch: &mut Batch,
 ) -> Result<(), Flow> {
-    if runs_code(row.id) && proxy_acl::check_command(&session.user, row, args).is_ok() {
-        return Err(refuse(worker, session, row, batch, NO_SCRIPTS));
-    }
     let error = match proxy_acl::check_command(&session.user, row, args) {
         Ok(()) => match proxy_acl::check_sort(&session.user, row, args) {
             Ok(()) => return Ok(()),
@@ -147,9 +161,23 @@ pub(crate) fn check_permitted(
     Err(refuse(worker, session, row, batch, &error))
 }
 
-/// Whether a command runs a script or a function.
-fn runs_code(id: Id) -> bool {
-    matches!(id, Id::Eval | Id::EvalSha | Id::EvalRo | Id::EvalShaRo | Id::Fcall | Id::FcallRo)
+/// The error of a call that a script's user may not do.
+pub(crate) fn check_in_script(
+    worker: &Worker,
+    (client, user): (u64, &User),
+    row: &'static Row,
+    args: Args<'_>,
+) -> Result<(), String> {
+    match proxy_acl::check_command(user, row, args) {
+        Ok(()) => proxy_acl::check_sort(user, row, args).map_err(str::to_owned),
+        Err(denied) => {
+            let object = denied.object(row, args).to_vec();
+            let event = (Some(denied.reason), Context::Script, object, user.name().to_vec());
+            // Of a client that has gone meanwhile there is nothing to tell but what it tried.
+            note(worker, worker.shared.clients.get(client).as_deref(), event);
+            Err(format!("ERR {}", denied.in_script()))
+        }
+    }
 }
 
 /// The error of a command that EXEC must not run although it was queued: rules have changed since.
@@ -164,7 +192,6 @@ pub(crate) fn check_queued(
         return Ok(());
     }
     match proxy_acl::check_command(&session.user, row, args) {
-        Ok(()) if runs_code(row.id) => Err(NO_SCRIPTS.to_owned()),
         Ok(()) => proxy_acl::check_sort(&session.user, row, args).map_err(str::to_owned),
         Err(denied) => {
             note_denied(worker, conn, session, (row, args), denied, Context::Multi);
@@ -176,8 +203,7 @@ pub(crate) fn check_queued(
 /// Whether the session's user may run a queued command. Notes nothing: [`check_queued`] will.
 pub(crate) fn may_run_queued(session: &Session, row: &'static Row, args: Args<'_>) -> bool {
     !session.guards.has(Guards::ACL)
-        || (!runs_code(row.id)
-            && proxy_acl::check_command(&session.user, row, args).is_ok()
+        || (proxy_acl::check_command(&session.user, row, args).is_ok()
             && proxy_acl::check_sort(&session.user, row, args).is_ok())
 }
 
@@ -196,26 +222,25 @@ pub(crate) fn note_denied(
     context: Context,
 ) {
     let object = denied.object(row, args).to_vec();
-    note(worker, conn, session, args, (Some(denied.reason), context, object, session.user.name().to_vec()));
+    client::publish(conn, session, args);
+    note(worker, Some(&conn.info), (Some(denied.reason), context, object, session.user.name().to_vec()));
 }
 
 fn note(
     worker: &Worker,
-    conn: &Conn,
-    session: &Session,
-    args: Args<'_>,
+    client: Option<&ClientInfo>,
     (reason, context, object, user): (Option<Reason>, Context, Vec<u8>, Vec<u8>),
 ) {
     /// Of a name or key that a client may have made up.
     const KEPT_BYTES: usize = 1024;
-    client::publish(conn, session, args);
     let cut = |mut text: Vec<u8>| {
         text.truncate(KEPT_BYTES);
         text
     };
     let event = Event { reason, context, object: cut(object), user: cut(user) };
     let (now_ms, max) = (unix_ms(), worker.shared.params.acl_log_max.load(Relaxed));
-    worker.shared.users.log.lock().note(event, conn.info.line(now_ms), now_ms, max as usize);
+    let line = client.map(|client| client.line(now_ms)).unwrap_or_default();
+    worker.shared.users.log.lock().note(event, line, now_ms, max as usize);
 }
 
 /// Lets the session in as `name`, or notes that it tried.
@@ -232,7 +257,8 @@ pub(super) fn authenticate(
         return true;
     }
     let context = if session.multi.is_some() { Context::Multi } else { Context::TopLevel };
-    note(worker, conn, session, args, (None, context, args.at(0).to_vec(), name.to_vec()));
+    client::publish(conn, session, args);
+    note(worker, Some(&conn.info), (None, context, args.at(0).to_vec(), name.to_vec()));
     false
 }
 

@@ -66,7 +66,7 @@ pub(super) fn run(
 }
 
 /// What CLIENT LIST shows of this connection itself, which is in the middle of its wake.
-pub(super) fn publish(conn: &Conn, session: &Session, args: Args<'_>) {
+pub(crate) fn publish(conn: &Conn, session: &Session, args: Args<'_>) {
     let info = &conn.info;
     if let Ok(row) = proxy_engine::resolve(args) {
         info.last_command.store(row.id as u16, Relaxed);

@@ -2,7 +2,7 @@
 
 pub(crate) mod acl;
 mod admin;
-mod client;
+pub(crate) mod client;
 mod config;
 mod connection;
 mod debug;
@@ -76,6 +76,8 @@ pub(crate) struct Session {
     open: bool,
     /// Another node: it passes on what its own clients' users may do.
     link: bool,
+    /// Whose scripts that node passes on, if somebody's who may not do everything.
+    acts_for: Option<Arc<User>>,
     /// Revision of the users as last seen.
     users_seen: u64,
     /// A command of its own changes users just now, and closes the connection itself if that takes its user away.
@@ -101,6 +103,7 @@ impl Session {
             authenticated: false,
             open: false,
             link: false,
+            acts_for: None,
             users_seen: 0,
             changes_users: false,
             id,
@@ -143,6 +146,7 @@ impl Session {
                     reply_to: None,
                     client: self.id,
                     caller: None,
+                    user: None,
                     work: Work::Unwatch { id },
                 }),
             }
