@@ -56,6 +56,7 @@ pub(crate) fn run(
             client,
             caller: session.caller(),
             user: None,
+            still: session.is_still(),
             work,
         });
         Flow::Block
@@ -124,7 +125,16 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
             remote::submit(
                 worker,
                 peer,
-                Unit { shard, proto, reply_to: Some(to), client, caller: None, user: None, work },
+                Unit {
+                    shard,
+                    proto,
+                    reply_to: Some(to),
+                    client,
+                    caller: None,
+                    user: None,
+                    still: false,
+                    work,
+                },
             );
         } else {
             let mut reply = Reply::new(proto);
@@ -153,6 +163,7 @@ pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
             client,
             caller: None,
             user: None,
+            still: false,
             work: Work::Forget,
         }),
     }
@@ -179,6 +190,7 @@ pub(crate) fn unblock(worker: &Rc<Worker>, shard: ShardId, client: u64, with_err
             client,
             caller: None,
             user: None,
+            still: false,
             work: Work::Unblock { client, with_error },
         }),
     }

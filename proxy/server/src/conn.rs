@@ -380,6 +380,12 @@ impl Conn {
             self.via_lane.set(false);
         }
         drop(merging);
+        let done = match done {
+            Some(Some((parts, Join::Unit(rest), _))) if rest.changes_users() => {
+                return self.finish_with_users(worker, to.ticket, parts, rest);
+            }
+            other => other,
+        };
         let done = done.map(|all| {
             all.map(|(parts, merge, proto)| match merge {
                 Join::Unit(rest) => {
@@ -389,17 +395,44 @@ impl Conn {
                 merge => merge.join(&parts, proto),
             })
         });
-        if let Some(mut answer) = done {
-            if let Some(waits) = self.waits.get().filter(|waits| waits.ticket == to.ticket) {
-                self.waits.set(None);
-                if let Some(bytes) = answer.as_mut().filter(|_| waits.silent) {
-                    bytes.clear();
-                }
-                self.wake();
-            }
-            self.out.borrow_mut().fill(to.ticket, answer);
-            self.release(worker);
+        if let Some(answer) = done {
+            self.complete(worker, to.ticket, answer);
         }
+    }
+
+    /// The whole answer for a place is here.
+    fn complete(self: &Rc<Self>, worker: &Worker, ticket: Ticket, mut answer: Option<Vec<u8>>) {
+        if let Some(waits) = self.waits.get().filter(|waits| waits.ticket == ticket) {
+            self.waits.set(None);
+            if let Some(bytes) = answer.as_mut().filter(|_| waits.silent) {
+                bytes.clear();
+            }
+            self.wake();
+        }
+        self.out.borrow_mut().fill(ticket, answer);
+        self.release(worker);
+    }
+
+    /// A unit that changes users has run on its shard: what the session does behind it waits for the metadata log.
+    fn finish_with_users(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        ticket: Ticket,
+        parts: Vec<Vec<u8>>,
+        rest: transaction::Rest,
+    ) {
+        let (worker, conn) = (Rc::clone(worker), Rc::clone(self));
+        self.input.borrow_mut().session.changes_users = true;
+        tokio::task::spawn_local(async move {
+            let answer = transaction::finish_with_users(&worker, &conn, &parts, &rest).await;
+            conn.complete(&worker, ticket, answer);
+            conn.users_changed(&worker);
+        });
+    }
+
+    /// Looks at the session, or changes it, while nothing of the connection runs.
+    pub(crate) fn with_session<T>(&self, look: impl FnOnce(&mut Session) -> T) -> T {
+        look(&mut self.input.borrow_mut().session)
     }
 
     /// Keeps a place for the answer of a command that may wait; nothing runs before it is there.

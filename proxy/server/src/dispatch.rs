@@ -432,6 +432,7 @@ pub(crate) fn forward(
         client,
         caller: session.caller(),
         user: session.actor().user,
+        still: session.is_still(),
         work,
     });
 }
@@ -446,6 +447,16 @@ pub(crate) fn execute_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
 
 /// Runs a unit on a shard of this worker.
 pub(crate) fn run_unit(worker: &Rc<Worker>, from: usize, unit: Unit) {
+    let touches = matches!(&unit.work, Work::Command { row, .. } if row.id == Id::Touch);
+    if !unit.still || touches {
+        return run_on_shard(worker, from, unit);
+    }
+    set_still(worker, true);
+    run_on_shard(worker, from, unit);
+    set_still(worker, false);
+}
+
+fn run_on_shard(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let Some(local) = worker.local(unit.shard) else { return };
     match &unit.work {
         Work::Unblock { client, with_error } => {

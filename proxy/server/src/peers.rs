@@ -81,6 +81,8 @@ pub(crate) struct Unit {
     pub(crate) caller: Option<Caller>,
     /// Whose rules scripts in it must keep; `None` for one who may do everything.
     pub(crate) user: Option<Arc<User>>,
+    /// CLIENT NO-TOUCH: it is no use of the keys.
+    pub(crate) still: bool,
     pub(crate) work: Work,
 }
 

@@ -201,6 +201,7 @@ fn spread(
             client,
             caller,
             user: None,
+            still: session.is_still(),
             work,
         });
     }

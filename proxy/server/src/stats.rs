@@ -55,6 +55,19 @@ impl CommandStat {
     }
 }
 
+/// What a worker's scripts and functions take, as its timer last saw it.
+#[derive(Debug, Default)]
+pub(crate) struct LuaFigures {
+    /// Bytes of the machines for scripts and for functions.
+    pub(crate) eval_bytes: AtomicU64,
+    pub(crate) function_bytes: AtomicU64,
+    /// Of the libraries of any shard here: all shards have the same.
+    pub(crate) libraries: AtomicU64,
+    pub(crate) functions: AtomicU64,
+    /// Code of the libraries of all shards here.
+    pub(crate) library_bytes: AtomicU64,
+}
+
 /// What one worker counted.
 pub(crate) struct WorkerStats {
     pub(crate) commands: Counter,
@@ -77,6 +90,7 @@ pub(crate) struct WorkerStats {
     pub(crate) out_per_s: AtomicI64,
     /// Nanoseconds spent on expired keys by the timer.
     pub(crate) expire_ns: Counter,
+    pub(crate) lua: LuaFigures,
     per_command: Vec<CommandStat>,
     /// Error codes and how often each was answered.
     error_codes: Mutex<Vec<(String, u64)>>,
@@ -101,6 +115,7 @@ impl WorkerStats {
             in_per_s: AtomicI64::new(0),
             out_per_s: AtomicI64::new(0),
             expire_ns: Counter::default(),
+            lua: LuaFigures::default(),
             per_command: (0..COMMANDS).map(|_| CommandStat::default()).collect(),
             error_codes: Mutex::new(Vec::new()),
         }

@@ -38,6 +38,8 @@ pub(crate) struct Multi {
     write: bool,
     /// One of the commands may take more memory.
     takes_memory: bool,
+    /// One of the commands waits for the metadata log.
+    changes_users: bool,
     bytes: usize,
 }
 
@@ -85,11 +87,6 @@ pub(crate) fn queue(
         reply.error("ERR Command not allowed inside a transaction");
         return Flow::Next;
     }
-    if session::acl::refused_in_multi(row, args) {
-        session.reject();
-        reply.error("ERR a change of users waits for the metadata log and can't be part of a transaction");
-        return Flow::Next;
-    }
     if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {
         session.reject();
         reply.error(LOADING);
@@ -114,6 +111,7 @@ pub(crate) fn queue(
     let runs_script = matches!(proxy_engine::handler(row.id), Run::Script);
     multi.write |= row.flags.has(Flags::WRITE) || (runs_script && script::may_write(row));
     multi.takes_memory |= row.flags.has(Flags::DENYOOM);
+    multi.changes_users |= session::acl::changes_users(row, args);
     multi.bytes += args.bytes() + 64;
     if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(Relaxed) {
         reply.error("ERR the transaction exceeds the query buffer limit");
@@ -259,6 +257,7 @@ pub(crate) fn watch(
             client,
             caller: None,
             user: None,
+            still: false,
             work: Work::Watch { id, db, keys },
         });
     }
@@ -293,7 +292,9 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
     }
     // What is watched must be where the unit runs: nothing else can be checked in the same moment.
     let watched = session.watched.first().copied();
-    let target = multi.shard.or(watched);
+    // A change of users stands behind the unit of some shard, even one without commands.
+    let any = || multi.changes_users.then(|| split::any(worker));
+    let target = multi.shard.or(watched).or_else(any);
     if session.watched.iter().any(|shard| Some(*shard) != target) {
         return give_up(worker, session, batch, CROSSSLOT);
     }
@@ -338,7 +339,7 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
     let watch = watched.map(|_| session.watch_id());
     session.watched.clear();
     session.watched_keys = 0;
-    if worker.local(target).is_some() && !conn.via_lane.get() {
+    if worker.local(target).is_some() && !conn.via_lane.get() && !multi.changes_users {
         here(worker, conn, session, &multi, (target, watch), batch);
         Flow::Next
     } else {
@@ -442,7 +443,14 @@ pub(crate) fn show_script(worker: &Rc<Worker>, conn: &Conn, db: u8, row: &Row, a
 /// What the session has still to answer when a unit elsewhere has run.
 pub(crate) struct Rest(Vec<Queued>);
 
-/// Sends the unit to the worker that owns its shard. The session answers its own commands when the shard has answered:
+impl Rest {
+    /// Whether one of them waits for the metadata log.
+    pub(crate) fn changes_users(&self) -> bool {
+        self.0.iter().any(|Queued { row, args }| session::acl::changes_users(row, args.as_args()))
+    }
+}
+
+/// Sends the unit to the worker that owns its shard, which may be this one. The session answers its own commands when the shard has answered:
 /// a unit that is refused, or whose watch has failed, changes nothing in the session either. Nothing else of the
 /// connection runs meanwhile.
 fn elsewhere(
@@ -490,6 +498,7 @@ fn elsewhere(
         client,
         caller: session.caller(),
         user: session.actor().user,
+        still: session.is_still(),
         work,
     });
     Flow::Block
@@ -503,28 +512,80 @@ pub(crate) fn finish(
     parts: &[Vec<u8>],
     Rest(own): &Rest,
 ) -> Vec<u8> {
-    let (first, others) =
-        parts.split_first().map_or((&[][..], parts), |(first, others)| (first.as_slice(), others));
     let mut answer = Batch::new(Reply::new(session.proto));
-    answer.reply.raw(first);
-    // An error or a null: it has not run.
-    let header = if session.proto == proxy_resp::Protocol::Resp3 { &b"_"[..] } else { &b"*-1"[..] };
-    if first.starts_with(b"-") || first.starts_with(header) {
-        return answer.reply.take();
-    }
-    for (Queued { row, args }, part) in own.iter().zip(others) {
-        if let Err(error) = session::acl::check_queued(worker, conn, session, row, args.as_args()) {
-            answer.reply.error(&error);
-        } else if publishes(row.id).is_none() && answers_itself(row) {
-            step_without_shard(worker, conn, session, row, args.as_args(), &mut answer);
-        } else {
-            // Denied when the unit began, allowed since: it has not run.
-            answer.reply.error(&session::acl::denied_before());
+    if begin_answer(parts, &mut answer) {
+        for (queued, part) in own.iter().zip(parts.iter().skip(1)) {
+            finish_one(worker, conn, session, queued, &mut answer);
+            answer.reply.raw(part);
         }
-        dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
-        answer.reply.raw(part);
     }
     answer.reply.take()
+}
+
+/// As [`finish`], where users are changed: the session's commands run one after the other, each change of users when the
+/// metadata log has the one before. `None`: the log did not say whether it has one.
+pub(crate) async fn finish_with_users(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    parts: &[Vec<u8>],
+    Rest(own): &Rest,
+) -> Option<Vec<u8>> {
+    let mut answer = Batch::new(Reply::new(conn.with_session(|session| session.proto)));
+    if begin_answer(parts, &mut answer) {
+        for (queued, part) in own.iter().zip(parts.iter().skip(1)) {
+            let Queued { row, args } = queued;
+            let (row, args) = (*row, args.as_args());
+            let change = conn.with_session(|session| {
+                if session::acl::changes_users(row, args)
+                    && session::acl::check_queued(worker, conn, session, row, args).is_ok()
+                {
+                    let change = session::acl::prepare(worker, row, args, &mut answer.reply);
+                    dispatch::ran_in_unit(worker, row, args, conn.info.id);
+                    change
+                } else {
+                    finish_one(worker, conn, session, queued, &mut answer);
+                    None
+                }
+            });
+            if let Some(change) = change {
+                match session::acl::outcome(change.await) {
+                    Some(mut reply) => answer.reply.raw(&reply.take()),
+                    None => return None,
+                }
+                conn.with_session(|session| session.follow_users(&worker.shared.users));
+            }
+            answer.reply.raw(part);
+        }
+    }
+    Some(answer.reply.take())
+}
+
+/// Begins a unit's answer with the shard's first part; false when that is all, because the unit has not run.
+fn begin_answer(parts: &[Vec<u8>], answer: &mut Batch) -> bool {
+    let first = parts.first().map(Vec::as_slice).unwrap_or_default();
+    answer.reply.raw(first);
+    // An error or a null.
+    let null = if answer.reply.proto() == proxy_resp::Protocol::Resp3 { &b"_"[..] } else { &b"*-1"[..] };
+    !first.starts_with(b"-") && !first.starts_with(null)
+}
+
+/// Runs one of the session's own commands of a unit.
+fn finish_one(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    Queued { row, args }: &Queued,
+    answer: &mut Batch,
+) {
+    if let Err(error) = session::acl::check_queued(worker, conn, session, row, args.as_args()) {
+        answer.reply.error(&error);
+    } else if publishes(row.id).is_none() && answers_itself(row) {
+        step_without_shard(worker, conn, session, row, args.as_args(), answer);
+    } else {
+        // Denied when the unit began, allowed since: it has not run.
+        answer.reply.error(&session::acl::denied_before());
+    }
+    dispatch::ran_in_unit(worker, row, args.as_args(), conn.info.id);
 }
 
 /// A queued command that the session answers.

@@ -370,6 +370,7 @@ impl Worker {
     }
 
     fn every_second(&self, now_ms: i64) {
+        self.scripts.publish(self);
         let idle_ms = self.shared.params.idle_timeout_s.load(Relaxed) as i64 * 1000;
         let stall_ms = self.shared.config.output_stall_ms as i64;
         let conns: Vec<Rc<Conn>> = self.conns.borrow().iter().map(|(_, conn)| Rc::clone(conn)).collect();

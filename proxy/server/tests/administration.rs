@@ -375,16 +375,21 @@ fn client_list_shows_real_figures() {
 
 #[test]
 fn no_touch_leaves_idle_times_alone() {
-    let server = server(1, 1, |_| {});
+    let server = server(2, 2, |_| {});
     let mut client = server.client();
-    assert_eq!(client.ask("SET k v"), "+OK");
-    eventually(|| client.ask("OBJECT IDLETIME k") != ":0");
-    assert_eq!(client.ask("CLIENT NO-TOUCH ON"), "+OK");
-    assert_eq!(client.ask("GET k"), "$v");
-    assert_ne!(client.ask("OBJECT IDLETIME k"), ":0");
-    assert_eq!(client.ask("CLIENT NO-TOUCH OFF"), "+OK");
-    assert_eq!(client.ask("GET k"), "$v");
-    assert_eq!(client.ask("OBJECT IDLETIME k"), ":0");
+    for key in KEYS {
+        assert_eq!(client.ask(&format!("SET {key} v")), "+OK");
+    }
+    // One of the shards lives on the other worker.
+    for key in KEYS {
+        eventually(|| client.ask(&format!("OBJECT IDLETIME {key}")) != ":0");
+        assert_eq!(client.ask("CLIENT NO-TOUCH ON"), "+OK");
+        assert_eq!(client.ask(&format!("GET {key}")), "$v");
+        assert_ne!(client.ask(&format!("OBJECT IDLETIME {key}")), ":0");
+        assert_eq!(client.ask("CLIENT NO-TOUCH OFF"), "+OK");
+        assert_eq!(client.ask(&format!("GET {key}")), "$v");
+        assert_eq!(client.ask(&format!("OBJECT IDLETIME {key}")), ":0");
+    }
 }
 
 /// Keeps what CONFIG REWRITE gives it.

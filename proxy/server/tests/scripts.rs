@@ -5,9 +5,13 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use common::{Client, Server, eventually, server};
+use proxy_server::Hooks;
 
 const LIBRARY: &str = "#!lua name=lib\n\
     local calls = 0\n\
@@ -154,6 +158,85 @@ fn memory_of_scripts_is_bounded() {
     assert_eq!(eval(&mut client, "return 'fine'"), "$fine");
     let deep = "local s = string.rep('[', 100000) return cjson.decode(s)";
     assert!(eval(&mut client, deep).contains("Found too many nested data structures (1001)"));
+}
+
+/// Counts requests to stop.
+#[derive(Default)]
+struct Stops(AtomicUsize);
+
+#[async_trait]
+impl Hooks for Stops {
+    async fn snapshot(&self) -> Result<(), String> {
+        Err("ERR no snapshotter is configured".into())
+    }
+    fn last_snapshot_s(&self) -> i64 {
+        0
+    }
+    fn keep_parameters(&self, _text: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+    fn request_shutdown(&self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn shutdown_without_saving_ends_a_script_that_has_written_and_its_writes() {
+    let stops = Arc::new(Stops::default());
+    let hooks: Arc<dyn Hooks> = Arc::clone(&stops) as _;
+    let server = server(2, 2, |config| config.hooks = Arc::clone(&hooks));
+    // The script keeps one worker busy; whoever asks for the end may be on either.
+    let mut others: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    let mut runner = server.client();
+    assert_eq!(others[0].ask("CONFIG SET busy-reply-threshold 20"), "+OK");
+    runner.send_args(&["EVAL", "redis.call('SET', KEYS[1], 'v') while true do end", "1", "k"]);
+    eventually(|| others[0].ask("GET k") == BUSY);
+    for other in &mut others {
+        assert_eq!(other.ask("SHUTDOWN"), BUSY);
+    }
+    assert_eq!(stops.0.load(SeqCst), 0);
+    let mut unknown = others.pop().unwrap();
+    unknown.send(&["SHUTDOWN NOSAVE"]);
+    eventually(|| stops.0.load(SeqCst) == 1);
+    // The log has not heard of the script: its shard starts a new term without what it wrote.
+    assert!(runner.reply().starts_with('-'));
+    eventually(|| others[0].ask("GET k") == "nil");
+}
+
+#[test]
+fn what_scripts_and_functions_take_is_told() {
+    let server = server(2, 2, |_| {});
+    let mut client = server.client();
+    let field = |client: &mut Client, name: &str| -> u64 {
+        let info = client.ask("INFO memory");
+        let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("{name} in {info}")).trim().parse().unwrap()
+    };
+    assert_eq!(field(&mut client, "number_of_cached_scripts"), 0);
+    assert_eq!(eval(&mut client, "return 1"), ":1");
+    assert_eq!(eval(&mut client, "return 2"), ":2");
+    assert_eq!(client.call(&["FUNCTION", "LOAD", LIBRARY]), "$lib");
+    eventually(|| field(&mut client, "number_of_functions") == 3);
+    assert_eq!(field(&mut client, "number_of_libraries"), 1);
+    assert_eq!(
+        field(&mut client, "number_of_cached_scripts"),
+        2,
+        "these are counted when they are asked for"
+    );
+    for name in [
+        "used_memory_vm_eval",
+        "used_memory_vm_functions",
+        "used_memory_functions",
+        "used_memory_scripts_eval",
+    ] {
+        eventually(|| field(&mut client, name) > 0);
+    }
+    // Both shards have it, and each worker tells once a second.
+    eventually(|| field(&mut client, "used_memory_functions") >= 2 * LIBRARY.len() as u64);
+    assert_eq!([client.ask("SCRIPT FLUSH"), client.ask("FUNCTION FLUSH")], ["+OK", "+OK"]);
+    assert_eq!(field(&mut client, "used_memory_scripts_eval"), 0);
+    eventually(|| field(&mut client, "number_of_functions") == 0);
+    eventually(|| field(&mut client, "used_memory_functions") == 0);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) struct Link {
     pub(super) db: u8,
     /// For whom scripts are that are sent now, if for somebody who may not do everything.
     pub(super) user: Option<Arc<User>>,
+    /// CLIENT NO-TOUCH.
+    pub(super) still: bool,
     /// Bytes read and not yet used.
     pub(super) input: Vec<u8>,
 }
@@ -43,6 +45,16 @@ pub(super) async fn next_reply(
 }
 
 impl Link {
+    /// Says whether what comes now is a use of its keys, if it isn't known there. Returns the number of replies to that.
+    pub(super) fn be_still(&mut self, still: bool, out: &mut Vec<u8>) -> usize {
+        if std::mem::replace(&mut self.still, still) == still {
+            return 0;
+        }
+        let word: &[u8] = if still { b"ON" } else { b"OFF" };
+        proxy_resp::frame::encode_request(&[&b"CLIENT"[..], b"NO-TOUCH", word], out);
+        1
+    }
+
     /// Says for whom the scripts are that come now, if it isn't known there. Returns the number of replies to that.
     pub(super) fn act_for(&mut self, user: Option<&Arc<User>>, out: &mut Vec<u8>) -> usize {
         let same = match (&self.user, user) {
@@ -83,6 +95,6 @@ impl Link {
                 return Err(refused());
             }
         }
-        Ok(Self { node, stream, proto, db: 0, user: None, input })
+        Ok(Self { node, stream, proto, db: 0, user: None, still: false, input })
     }
 }

@@ -164,7 +164,7 @@ pub(crate) fn unwatch(worker: &Worker, shard: ShardId, client: u64, proto: Proto
         let work = Work::Unwatch { id: proxy_shard::WatchId(client) };
         lane.queue.borrow_mut().push_back((
             worker.index,
-            Unit { shard, proto, reply_to: None, client, caller: None, user: None, work },
+            Unit { shard, proto, reply_to: None, client, caller: None, user: None, still: false, work },
         ));
         lane.wake.notify_one();
     }

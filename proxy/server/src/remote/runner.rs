@@ -280,7 +280,8 @@ impl Runner {
                 _ => {}
             }
             let named = if unit.runs_code() { link.act_for(unit.user.as_ref(), &mut request) } else { 0 };
-            let before = named + unit.encode(&mut link.db, &mut request);
+            let before =
+                named + link.be_still(unit.still, &mut request) + unit.encode(&mut link.db, &mut request);
             sent.push(Sent { from, unit, before });
             if waits {
                 break;

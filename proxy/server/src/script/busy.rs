@@ -35,6 +35,8 @@ const UNKILLABLE: &str = "UNKILLABLE Sorry the script already executed write com
 pub(crate) struct Busy {
     pub(super) running: Mutex<Option<Running>>,
     kill: AtomicBool,
+    /// The process stops: what runs must end, whatever it has done.
+    abandon: AtomicBool,
 }
 
 /// The script.
@@ -83,14 +85,22 @@ pub(crate) fn text(worker: &Worker) -> &'static str {
     busy.and_then(|busy| busy.running.lock().as_ref().map(Running::text)).unwrap_or(BUSY_SCRIPT)
 }
 
-/// SHUTDOWN NOSAVE while a script runs; false when none does.
-pub(crate) fn shut_down(worker: &Worker) -> bool {
-    if !worker.guards.get().has(Guards::BUSY) {
-        return false;
+/// SHUTDOWN while a script runs for too long on any worker: with NOSAVE it ends the script and the process, else it is
+/// refused. `None` when none does.
+pub(crate) fn shut_down(worker: &Worker, no_save: bool) -> Option<Result<(), &'static str>> {
+    let mut running = None;
+    for busy in &worker.shared.busy {
+        if let Some(one) = &*busy.running.lock() {
+            running = Some(one.text());
+            busy.abandon.store(no_save, Relaxed);
+        }
     }
-    worker.scripts.watchman.abandoned.set(true);
+    let text = running?;
+    if !no_save {
+        return Some(Err(text));
+    }
     worker.shared.config.hooks.request_shutdown();
-    true
+    Some(Ok(()))
 }
 
 /// SCRIPT KILL or FUNCTION KILL: the answer, an error or none.
@@ -149,6 +159,9 @@ impl Watch {
         if threshold > 0 && now >= self.started + Duration::from_millis(threshold) {
             self.announce(worker, busy, wrote);
             serve(worker);
+            if busy.abandon.load(Relaxed) {
+                watchman.abandoned.set(true);
+            }
             if busy.kill.load(Relaxed) && !wrote {
                 return true;
             }

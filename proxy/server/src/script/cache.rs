@@ -28,6 +28,13 @@ impl ScriptCache {
         self.scripts.write().entry(sha).or_insert_with(|| code.into());
     }
 
+    /// How many there are, and their bytes.
+    pub(crate) fn figures(&self) -> (u64, u64) {
+        let scripts = self.scripts.read();
+        let bytes = scripts.values().map(|code| (code.len() + size_of::<(Sha, Arc<[u8]>)>()) as u64).sum();
+        (scripts.len() as u64, bytes)
+    }
+
     /// Forgets all; workers drop what they have compiled before they run the next one.
     pub(crate) fn flush(&self) {
         let mut scripts = self.scripts.write();

@@ -107,8 +107,23 @@ impl Host {
         Ok((registry, data.changed()))
     }
 
+    /// Bytes of the code of a shard's libraries, which are loaded if they aren't yet.
+    pub(super) fn bytes(&self, id: ShardId, local: &Local) -> usize {
+        let Ok(shard) = local.shard.try_borrow() else { return 0 };
+        let bytes = shard.keyspace().libraries().iter().map(|(name, code)| name.len() + code.len()).sum();
+        if bytes > 0 || self.registries.borrow().contains_key(&id) {
+            let _ = self.registry(id, local);
+        }
+        bytes
+    }
+
+    /// Bytes that the machine's values take.
+    pub(super) fn used_bytes(&self) -> usize {
+        self.machine.borrow().as_ref().map_or(0, |machine| machine.used_bytes())
+    }
+
     /// Libraries and functions, for figures.
-    fn counts(&self) -> (usize, usize) {
+    pub(super) fn counts(&self) -> (usize, usize) {
         let registries = self.registries.borrow();
         registries
             .values()

@@ -59,6 +59,18 @@ pub(crate) struct Scripts {
 }
 
 impl Scripts {
+    /// Tells what the machines and libraries here take.
+    pub(crate) fn publish(&self, worker: &Worker) {
+        let figures = &worker.stats.lua;
+        figures.eval_bytes.store(self.vm.borrow().as_ref().map_or(0, |vm| vm.used_bytes() as u64), Relaxed);
+        let bytes: usize = worker.locals().map(|(id, local)| self.functions.bytes(id, local)).sum();
+        figures.library_bytes.store(bytes as u64, Relaxed);
+        let (libraries, functions) = self.functions.counts();
+        figures.libraries.store(libraries as u64, Relaxed);
+        figures.functions.store(functions as u64, Relaxed);
+        figures.function_bytes.store(self.functions.used_bytes() as u64, Relaxed);
+    }
+
     /// The machine for scripts: a new one after SCRIPT FLUSH.
     fn vm(&self, cache: &ScriptCache) -> Result<Rc<Vm>, Vec<u8>> {
         let generation = cache.generation();
@@ -245,7 +257,8 @@ pub(crate) fn alone(
         Ok(script) => script,
         Err(text) => {
             out.error_bytes(&text);
-            return 0;
+            let gate = rests_on_libraries(local, row);
+            return if gate > local.shard.borrow().durable() { gate } else { 0 };
         }
     };
     let full = {
@@ -295,8 +308,16 @@ pub(crate) fn step(
         }
         Err(text) => {
             out.error_bytes(&text);
-            0
+            rests_on_libraries(local, row)
         }
+    }
+}
+
+/// What it rests on that there is no such function.
+fn rests_on_libraries(local: &Local, row: &Row) -> Position {
+    match row.id {
+        Id::Fcall | Id::FcallRo => local.shard.borrow().keyspace().libraries().changed(),
+        _ => 0,
     }
 }
 

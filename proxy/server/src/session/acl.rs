@@ -4,6 +4,7 @@
 //! until they are answered.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -73,11 +74,16 @@ impl Session {
     /// hear any more what it listens to.
     #[inline]
     pub(crate) fn follow_users(&mut self, users: &Directory) -> bool {
-        self.users_seen == users.revision() || self.look_again(users)
+        (self.users_seen == users.revision() && !self.is_over) || self.look_again(users)
     }
 
     #[cold]
     fn look_again(&mut self, directory: &Directory) -> bool {
+        self.is_over |= !self.goes_on(directory);
+        !self.is_over
+    }
+
+    fn goes_on(&mut self, directory: &Directory) -> bool {
         self.users_seen = directory.revision();
         if self.link {
             return true;
@@ -282,11 +288,11 @@ pub(super) fn auth(worker: &Worker, conn: &Conn, session: &mut Session, args: Ar
     }
 }
 
-/// Why a command of this family can't be queued: it waits for the metadata log, which no transaction does.
-pub(crate) fn refused_in_multi(row: &Row, args: Args<'_>) -> bool {
+/// Whether a command changes users, so that it waits for the metadata log.
+pub(crate) fn changes_users(row: &Row, args: Args<'_>) -> bool {
     match row.id {
         Id::AclSetuser | Id::AclDeluser | Id::AclLoad => true,
-        Id::ConfigSet => password_at(args).is_some(),
+        Id::ConfigSet => args.len().is_multiple_of(2) && password_at(args).is_some(),
         _ => false,
     }
 }
@@ -326,35 +332,58 @@ pub(super) fn run(
         Id::AclHelp => help(reply),
         // Whatever was answered is in the metadata log.
         Id::AclSave => reply.ok(),
-        Id::AclLoad => return load(worker, conn, session, batch),
-        Id::AclSetuser => return set_user(worker, conn, session, args, batch),
-        Id::AclDeluser => return delete_users(worker, conn, session, args, batch),
+        Id::AclLoad | Id::AclSetuser | Id::AclDeluser => {
+            return match prepare(worker, row, args, reply) {
+                Some(prepared) => change(worker, conn, session, batch, prepared),
+                None => Flow::Next,
+            };
+        }
         _ => wrong_arguments(reply, "acl"),
     }
     Flow::Next
 }
 
+/// A change of users, to be awaited.
+pub(crate) type Change = Pin<Box<dyn Future<Output = Result<Reply, ChangeError>>>>;
+
+/// Takes up a command that changes users. `None`: it is answered.
+pub(crate) fn prepare(
+    worker: &Rc<Worker>,
+    row: &'static Row,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Option<Change> {
+    match row.id {
+        Id::AclLoad => Some(load(worker)),
+        Id::AclSetuser => set_user(worker, args, reply),
+        Id::AclDeluser => delete_users(worker, args, reply),
+        _ => prepare_password(worker, args, reply),
+    }
+}
+
+/// What a change is answered; `None` when its outcome is unknown.
+pub(crate) fn outcome(outcome: Result<Reply, ChangeError>) -> Option<Reply> {
+    match outcome {
+        Ok(reply) => Some(reply),
+        Err(ChangeError::Refused(text)) => Some(error_reply(&text)),
+        Err(ChangeError::Uncertain) => None,
+    }
+}
+
 /// Has a change of users done, and answers when it is; nothing of this connection runs before.
-fn change<F>(
+fn change(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
     session: &mut Session,
     batch: &mut Batch,
-    change: F,
-) -> Flow
-where
-    F: Future<Output = Result<Reply, ChangeError>> + 'static,
-{
+    change: Change,
+) -> Flow {
     let to = conn.wait_for_answer(worker, session, None, batch);
     session.changes_users = true;
     let (worker, conn) = (Rc::clone(worker), Rc::clone(conn));
     tokio::task::spawn_local(async move {
-        let bytes = match change.await {
-            Ok(reply) => Some(reply),
-            Err(ChangeError::Refused(text)) => Some(error_reply(&text)),
-            Err(ChangeError::Uncertain) => None,
-        };
-        conn.answered(&worker, to, bytes.map(|mut reply| reply.take()));
+        let reply = outcome(change.await);
+        conn.answered(&worker, to, reply.map(|mut reply| reply.take()));
         conn.users_changed(&worker);
     });
     Flow::Block
@@ -372,68 +401,50 @@ fn ok_reply() -> Reply {
     reply
 }
 
-fn load(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &mut Batch) -> Flow {
+fn load(worker: &Rc<Worker>) -> Change {
     let shared = Arc::clone(&worker.shared);
-    change(worker, conn, session, batch, async move {
+    Box::pin(async move {
         users::reload(&shared).await?;
         Ok(ok_reply())
     })
 }
 
-fn set_user(
-    worker: &Rc<Worker>,
-    conn: &Rc<Conn>,
-    session: &mut Session,
-    args: Args<'_>,
-    batch: &mut Batch,
-) -> Flow {
+fn set_user(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) -> Option<Change> {
     let name = args.at(2).to_vec();
     if !proxy_acl::is_user_name(&name) {
-        batch.reply.error("ERR Usernames can't contain spaces or null characters");
-        return Flow::Next;
+        reply.error("ERR Usernames can't contain spaces or null characters");
+        return None;
     }
     let rules: Vec<Vec<u8>> = args.slice(3..).iter().map(<[u8]>::to_vec).collect();
-    set(worker, conn, session, (name, rules), batch)
+    set(worker, (name, rules), reply)
 }
 
 /// Applies rules to a user. A rule that is refused is answered at once.
-fn set(
-    worker: &Rc<Worker>,
-    conn: &Rc<Conn>,
-    session: &mut Session,
-    (name, rules): (Vec<u8>, Vec<Vec<u8>>),
-    batch: &mut Batch,
-) -> Flow {
+fn set(worker: &Rc<Worker>, (name, rules): (Vec<u8>, Vec<Vec<u8>>), reply: &mut Reply) -> Option<Change> {
     let shared = Arc::clone(&worker.shared);
     if let Err(ChangeError::Refused(text)) = users::changed(&shared, &shared.users.current(), &name, &rules) {
-        batch.reply.error_bytes(&text);
-        return Flow::Next;
+        reply.error_bytes(&text);
+        return None;
     }
-    change(worker, conn, session, batch, async move {
+    Some(Box::pin(async move {
         users::set(&shared, &name, &rules).await?;
         Ok(ok_reply())
-    })
+    }))
 }
 
-fn delete_users(
-    worker: &Rc<Worker>,
-    conn: &Rc<Conn>,
-    session: &mut Session,
-    args: Args<'_>,
-    batch: &mut Batch,
-) -> Flow {
+fn delete_users(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) -> Option<Change> {
     let names: Vec<Vec<u8>> = args.slice(2..).iter().map(<[u8]>::to_vec).collect();
     if names.iter().any(|name| name == proxy_acl::DEFAULT) {
-        batch.reply.error("ERR The 'default' user cannot be removed");
-        return Flow::Next;
+        reply.error("ERR The 'default' user cannot be removed");
+        return None;
     }
     let shared = Arc::clone(&worker.shared);
-    change(worker, conn, session, batch, async move {
+    Some(Box::pin(async move {
         let removed = users::remove(&shared, &names).await?;
         let mut reply = Reply::new(Protocol::Resp2);
         reply.integer(removed);
         Ok(reply)
-    })
+    }))
 }
 
 /// Where CONFIG SET has the value of `requirepass`.
@@ -441,8 +452,7 @@ fn password_at(args: Args<'_>) -> Option<usize> {
     (2..args.len()).step_by(2).find(|at| args.at(*at).eq_ignore_ascii_case(b"requirepass")).map(|at| at + 1)
 }
 
-/// CONFIG SET with `requirepass` in it: the password of the default user, which is cluster data. The settings beside
-/// it are set first; an error of theirs leaves the password as it is. `None` when there is no password in it.
+/// CONFIG SET with `requirepass` in it. `None` when there is no password in it.
 pub(super) fn set_password(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
@@ -450,18 +460,31 @@ pub(super) fn set_password(
     args: Args<'_>,
     batch: &mut Batch,
 ) -> Option<Flow> {
-    let value = password_at(args).filter(|_| args.len().is_multiple_of(2))?;
+    password_at(args).filter(|_| args.len().is_multiple_of(2))?;
+    Some(match prepare_password(worker, args, &mut batch.reply) {
+        Some(prepared) => change(worker, conn, session, batch, prepared),
+        None => Flow::Next,
+    })
+}
+
+/// The password of the default user, which is cluster data. The settings beside it are set first; an error of theirs leaves
+/// the password as it is.
+fn prepare_password(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) -> Option<Change> {
+    let Some(value) = password_at(args).filter(|_| args.len().is_multiple_of(2)) else {
+        wrong_arguments(reply, "config|set");
+        return None;
+    };
     let places = (2..args.len()).filter(|at| *at != value && *at + 1 != value);
     let others: OwnedArgs = [0, 1].into_iter().chain(places).map(|at| args.at(at)).collect();
     if password_at(others.as_args()).is_some() {
-        batch.reply.error(
+        reply.error(
             "ERR CONFIG SET failed (possibly related to argument 'requirepass') - duplicate parameter",
         );
-        return Some(Flow::Next);
+        return None;
     }
     if others.as_args().len() > 2 {
-        if !super::config::set(&worker.shared, others.as_args(), &mut batch.reply) {
-            return Some(Flow::Next);
+        if !super::config::set(&worker.shared, others.as_args(), reply) {
+            return None;
         }
         pause::tell_others(worker);
     }
@@ -471,7 +494,7 @@ pub(super) fn set_password(
     } else {
         vec![b"resetpass".to_vec(), [b">", password].concat()]
     };
-    Some(set(worker, conn, session, (proxy_acl::DEFAULT.to_vec(), rules), batch))
+    set(worker, (proxy_acl::DEFAULT.to_vec(), rules), reply)
 }
 
 fn get_user(user: &User, reply: &mut Reply) {

@@ -146,7 +146,10 @@ fn shutdown(worker: &Rc<Worker>, conn: &Rc<Conn>, args: Args<'_>, batch: &mut Ba
         }
         return Flow::Next;
     }
-    if script::shut_down(worker) {
+    if let Some(done) = script::shut_down(worker, no_save) {
+        if let Err(text) = done {
+            batch.reply.error(text);
+        }
         return Flow::Next;
     }
     if !save {

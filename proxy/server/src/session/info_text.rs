@@ -150,20 +150,25 @@ fn memory(shared: &Shared, out: &mut Lines<'_>) {
     out.put("allocator_allocated", allocated);
     out.put("allocator_active", active);
     out.put("allocator_resident", resident);
-    for (name, bytes) in [("used_memory_lua", 0), ("used_memory_vm_total", 0), ("used_memory_scripts", 0)] {
+    let lua = &figures.lua;
+    for (name, bytes) in [
+        ("used_memory_lua", lua.vm_eval),
+        ("used_memory_vm_total", lua.vm_eval + lua.vm_functions),
+        ("used_memory_scripts", lua.script_bytes + lua.library_bytes),
+    ] {
         out.put(name, bytes);
         out.put(&format!("{name}_human"), human(bytes));
     }
-    for name in [
-        "used_memory_vm_eval",
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_functions",
+    for (name, value) in [
+        ("used_memory_vm_eval", lua.vm_eval),
+        ("used_memory_scripts_eval", lua.script_bytes),
+        ("number_of_cached_scripts", lua.scripts),
+        ("number_of_functions", lua.functions),
+        ("number_of_libraries", lua.libraries),
+        ("used_memory_vm_functions", lua.vm_functions),
+        ("used_memory_functions", lua.library_bytes),
     ] {
-        out.put(name, 0);
+        out.put(name, value);
     }
     out.put("maxmemory_policy", memory.policy.name());
     out.put("allocator_frag_ratio", ratio(active, allocated));

@@ -35,6 +35,42 @@ pub(super) struct Figures {
     pub(super) peak: u64,
     pub(super) system: u64,
     pub(super) allocator: Option<AllocatorFigures>,
+    pub(super) lua: Lua,
+}
+
+/// What scripts and functions take.
+#[derive(Default)]
+pub(super) struct Lua {
+    /// Bytes of the machines.
+    pub(super) vm_eval: u64,
+    pub(super) vm_functions: u64,
+    /// Scripts that are known, and their bytes.
+    pub(super) scripts: u64,
+    pub(super) script_bytes: u64,
+    /// Of one shard; and the bytes of all.
+    pub(super) libraries: u64,
+    pub(super) functions: u64,
+    pub(super) library_bytes: u64,
+}
+
+impl Lua {
+    fn of(shared: &Shared) -> Self {
+        let (scripts, script_bytes) = shared.scripts.figures();
+        let mut lua = Self { scripts, script_bytes, ..Self::default() };
+        for stats in &shared.stats {
+            let figures = &stats.lua;
+            lua.vm_eval += figures.eval_bytes.load(Relaxed);
+            lua.vm_functions += figures.function_bytes.load(Relaxed);
+            lua.library_bytes += figures.library_bytes.load(Relaxed);
+            lua.libraries = lua.libraries.max(figures.libraries.load(Relaxed));
+            lua.functions = lua.functions.max(figures.functions.load(Relaxed));
+        }
+        lua
+    }
+
+    fn bytes(&self) -> u64 {
+        self.vm_eval + self.vm_functions + self.script_bytes + self.library_bytes
+    }
 }
 
 impl Figures {
@@ -62,6 +98,7 @@ impl Figures {
             peak: proc_bytes("/proc/self/status", "VmHWM:"),
             system: proc_bytes("/proc/meminfo", "MemTotal:"),
             allocator: shared.config.hooks.allocator(),
+            lua: Lua::of(shared),
         };
         figures.peak = figures.peak.max(figures.used());
         figures
@@ -69,12 +106,12 @@ impl Figures {
 
     /// All that the node holds.
     pub(super) fn used(&self) -> u64 {
-        self.data + self.unfreed + self.clients + self.in_flight
+        self.data + self.unfreed + self.clients + self.in_flight + self.lua.bytes()
     }
 
     /// What is neither key nor value.
     pub(super) fn overhead(&self) -> u64 {
-        self.clients + self.in_flight + self.tables.iter().sum::<u64>()
+        self.clients + self.in_flight + self.lua.bytes() + self.tables.iter().sum::<u64>()
     }
 
     /// Keys and values.
@@ -112,7 +149,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// A map under Redis's names; what does not exist here (replicas, scripts) takes nothing.
+/// A map under Redis's names; what does not exist here (replicas) takes nothing.
 fn stats(shared: &Shared, reply: &mut Reply) {
     let figures = Figures::of(shared);
     let (used, overhead, dataset) = (figures.used(), figures.overhead(), figures.dataset());
@@ -135,8 +172,8 @@ fn stats(shared: &Shared, reply: &mut Reply) {
     number(reply, "clients.normal", figures.clients);
     number(reply, "cluster.links", 0);
     number(reply, "aof.buffer", figures.in_flight);
-    number(reply, "lua.caches", 0);
-    number(reply, "functions.caches", 0);
+    number(reply, "lua.caches", figures.lua.script_bytes);
+    number(reply, "functions.caches", figures.lua.library_bytes);
     let mut databases = 0;
     for (db, tables) in figures.tables.iter().enumerate() {
         let keys: u64 = shared

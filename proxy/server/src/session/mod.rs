@@ -78,6 +78,8 @@ pub(crate) struct Session {
     link: bool,
     /// Whose scripts that node passes on, if somebody's who may not do everything.
     acts_for: Option<Arc<User>>,
+    /// The user is gone, or may not listen any more: the connection is about to close.
+    is_over: bool,
     /// Revision of the users as last seen.
     users_seen: u64,
     /// A command of its own changes users just now, and closes the connection itself if that takes its user away.
@@ -104,6 +106,7 @@ impl Session {
             open: false,
             link: false,
             acts_for: None,
+            is_over: false,
             users_seen: 0,
             changes_users: false,
             id,
@@ -130,6 +133,11 @@ impl Session {
         self.guards = if on { self.guards.with(bit) } else { self.guards.without(bit) };
     }
 
+    /// Whether what it runs is no use of keys.
+    pub(crate) fn is_still(&self) -> bool {
+        self.guards.has(Guards::NO_TOUCH)
+    }
+
     /// Ends all watches.
     pub(crate) fn unwatch(&mut self, worker: &Worker) {
         self.watched_keys = 0;
@@ -147,6 +155,7 @@ impl Session {
                     client: self.id,
                     caller: None,
                     user: None,
+                    still: false,
                     work: Work::Unwatch { id },
                 }),
             }

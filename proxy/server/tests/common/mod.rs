@@ -122,7 +122,12 @@ impl Client {
     pub fn assert_closed(&mut self) {
         self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut rest = [0; 256];
-        assert!(matches!(self.stream.read(&mut rest), Ok(0) | Err(_)));
+        match self.stream.read(&mut rest) {
+            Ok(n) => assert_eq!(n, 0, "{}", String::from_utf8_lossy(&rest)),
+            Err(error) => {
+                assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "still open");
+            }
+        }
     }
 
     fn reply_within(&mut self, time: Duration) -> Option<String> {
