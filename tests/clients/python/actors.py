@@ -6,14 +6,14 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
-from program import PORT, restart, shown, wait_until
+from program import PORT, TAG, restart, shown, wait_until
 
 r = redis.Redis(port=PORT)
-broker = RedisBroker(host="127.0.0.1", port=PORT)
+broker = RedisBroker(host="127.0.0.1", port=PORT, namespace=f"{TAG}dramatiq")
 backend = RedisBackend(host="127.0.0.1", port=PORT)
 broker.add_middleware(Results(backend=backend))
 dramatiq.set_broker(broker)
-tasks = huey.RedisHuey("tasks", host="127.0.0.1", port=PORT)
+tasks = huey.RedisHuey(f"{TAG}tasks", host="127.0.0.1", port=PORT)
 
 
 @dramatiq.actor(store_results=True)

@@ -4,13 +4,14 @@ import asyncio
 
 import django
 from django.conf import settings
-from program import PORT, URL, restart, shown, wait_until
+from program import PORT, TAG, URL, restart, shown, wait_until
 
 settings.configure(
     CACHES={
         "default": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": URL,
+            "KEY_PREFIX": TAG,
             "OPTIONS": {"CLIENT_CLASS": "django_redis.client.DefaultClient"},
         }
     },

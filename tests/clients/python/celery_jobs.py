@@ -8,7 +8,7 @@ import celery
 import celery.exceptions
 import celery.result
 import redis
-from program import PORT, URL, restart, shown, wait_until
+from program import PORT, TAG, URL, restart, shown, wait_until
 
 app = celery.Celery("celery_jobs", broker=URL, backend=URL)
 app.conf.update(
@@ -16,7 +16,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     task_acks_late=True,
     result_expires=1000,
-    broker_transport_options={"visibility_timeout": 3600},
+    broker_transport_options={"visibility_timeout": 3600, "global_keyprefix": TAG},
+    result_backend_transport_options={"global_keyprefix": TAG},
     worker_hijack_root_logger=False,
 )
 
@@ -69,7 +70,7 @@ def main() -> None:
         chord = celery.chord([add.s(n, n) for n in range(10)])(total.s())
         assert chord.get(timeout=60) == 90
         assert celery.chain(add.s(1, 2), add.s(3)).delay().get(timeout=60) == 6
-        assert 0 < r.ttl(f"celery-task-meta-{first[0].id}") <= 1000
+        assert 0 < r.ttl(app.backend.get_key_for_task(first[0].id)) <= 1000
         # The worker is connected while the server is killed, and finds its way back.
         restart()
         assert first[3].get(timeout=60) == 4
@@ -80,7 +81,7 @@ def main() -> None:
     # Nobody works: what is enqueued waits, through a kill too.
     waiting = [add.delay(n, 5) for n in range(3000, 3050)]
     restart()
-    assert r.llen("celery") == 50
+    assert r.llen(f"{TAG}celery") == 50
     running = worker()
     try:
         assert [result.get(timeout=60) for result in waiting] == [n + 5 for n in range(3000, 3050)]

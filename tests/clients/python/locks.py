@@ -5,7 +5,7 @@ import time
 
 import redis
 import redis_lock
-from program import PORT, restart, shown, wait_until
+from program import PORT, TAG, restart, shown, wait_until
 from redis.exceptions import LockError, LockNotOwnedError
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     r = redis.Redis(port=PORT)
     r.flushall()
     exclusion(r, lambda: r.lock("lock", timeout=30, sleep=0.005))
-    exclusion(r, lambda: redis_lock.Lock(r, "other-lock", expire=30))
+    exclusion(r, lambda: redis_lock.Lock(r, f"{TAG}other-lock", expire=30))
 
     lock = r.lock("short", timeout=0.2)
     assert lock.acquire(blocking=False) and not r.lock("short").acquire(blocking=False)
@@ -44,11 +44,11 @@ def main() -> None:
 
     held = r.lock("held", timeout=1000)
     assert held.acquire()
-    renewed = redis_lock.Lock(r, "renewed", expire=2, auto_renewal=True)
+    renewed = redis_lock.Lock(r, f"{TAG}renewed", expire=2, auto_renewal=True)
     assert renewed.acquire(blocking=False)
     # Renewed by a thread of the library in the meantime.
     time.sleep(2.5)
-    assert not redis_lock.Lock(r, "renewed", expire=2).acquire(blocking=False)
+    assert not redis_lock.Lock(r, f"{TAG}renewed", expire=2).acquire(blocking=False)
     renewed.release()
     restart()
     assert held.owned() and not r.lock("held").acquire(blocking=False)

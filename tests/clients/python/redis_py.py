@@ -5,18 +5,18 @@ import threading
 
 import redis
 import redis.asyncio
-from program import PORT, restart, shown, wait_until
+from program import PORT, TAG, restart, shown, wait_until
 
 
 def scripts(r: redis.Redis) -> None:
     add = r.register_script("local n = redis.call('INCRBY', KEYS[1], ARGV[1]) return {n, ARGV[1]}")
-    assert add(keys=["counter"], args=[5]) == [5, b"5"]
+    assert add(keys=[f"{TAG}counter"], args=[5]) == [5, b"5"]
     r.script_flush()
     # The library loads it again by itself.
-    assert add(keys=["counter"], args=[2]) == [7, b"2"]
-    assert r.eval("return redis.call('GET', KEYS[1])", 1, "counter") == b"7"
+    assert add(keys=[f"{TAG}counter"], args=[2]) == [7, b"2"]
+    assert r.eval("return redis.call('GET', KEYS[1])", 1, f"{TAG}counter") == b"7"
     try:
-        r.eval("return redis.call('LPUSH', KEYS[1], 1)", 1, "counter")
+        r.eval("return redis.call('LPUSH', KEYS[1], 1)", 1, f"{TAG}counter")
         raise AssertionError("a script's command of the wrong type must fail")
     except redis.ResponseError as error:
         assert "WRONGTYPE" in str(error), error
@@ -66,23 +66,23 @@ def more_types(r: redis.Redis) -> None:
     assert r.pfadd("visitors", *range(1000)) == 1 and 950 < r.pfcount("visitors") < 1050
     assert r.bitfield("bits").set("u8", 0, 255).incrby("u8", 0, 10).execute() == [0, 9]
     assert r.setbit("flags", 7, 1) == 0 and r.bitcount("flags") == 1
-    dump = r.dump("counter")
-    assert r.restore("counter:again", 0, dump) in (True, b"OK") and r.get("counter:again") == b"7"
-    assert r.object("encoding", "counter") in (b"int", "int")
-    r.hset("many", mapping={f"f{n}": n for n in range(1000)})
-    assert len(dict(r.hscan_iter("many"))) == 1000
-    assert r.copy("many", "many:copy") and r.hlen("many:copy") == 1000
-    assert r.getex("counter", ex=100) == b"7" and 90 < r.ttl("counter") <= 100
-    assert r.lcs("counter", "counter:again") in (b"7", "7")
+    dump = r.dump(f"{TAG}counter")
+    assert r.restore(f"{TAG}counter:again", 0, dump) in (True, b"OK") and r.get(f"{TAG}counter:again") == b"7"
+    assert r.object("encoding", f"{TAG}counter") in (b"int", "int")
+    r.hset(f"{TAG}many", mapping={f"f{n}": n for n in range(1000)})
+    assert len(dict(r.hscan_iter(f"{TAG}many"))) == 1000
+    assert r.copy(f"{TAG}many", f"{TAG}many:copy") and r.hlen(f"{TAG}many:copy") == 1000
+    assert r.getex(f"{TAG}counter", ex=100) == b"7" and 90 < r.ttl(f"{TAG}counter") <= 100
+    assert r.lcs(f"{TAG}counter", f"{TAG}counter:again") in (b"7", "7")
     assert r.sort("waited", desc=True) == []
 
 
 async def asynchronous() -> None:
     r = redis.asyncio.Redis(port=PORT)
-    await asyncio.gather(*(r.incr("together") for _ in range(200)))
-    assert await r.get("together") == b"200"
+    await asyncio.gather(*(r.incr(f"{TAG}together") for _ in range(200)))
+    assert await r.get(f"{TAG}together") == b"200"
     async with r.pipeline(transaction=True) as pipe:
-        assert await pipe.incr("together").get("together").execute() == [201, b"201"]
+        assert await pipe.incr(f"{TAG}together").get(f"{TAG}together").execute() == [201, b"201"]
     async with r.pubsub() as heard:
         await heard.subscribe("async")
         await heard.get_message(timeout=10)

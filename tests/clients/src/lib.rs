@@ -22,7 +22,7 @@ pub enum Server {
     /// redis-server that syncs every write, so that it keeps what it has answered.
     Redis(Oracle),
     /// Ours.
-    Fastkeep(Fastkeep, Running, u16),
+    Fastkeep { command: Fastkeep, running: Running, port: u16, shards: u32 },
 }
 
 impl Server {
@@ -37,14 +37,21 @@ impl Server {
         let arguments = ["--port", &port.to_string(), "--shards", &shards.to_string()];
         let command = Fastkeep::up(&folder.join("data"), &arguments);
         let running = command.start();
-        Self::Fastkeep(command, running, port)
+        Self::Fastkeep { command, running, port, shards }
     }
 
     /// Where it listens, also after it was started again.
     pub fn port(&self) -> u16 {
         match self {
             Self::Redis(oracle) => oracle.port,
-            Self::Fastkeep(_, _, port) => *port,
+            Self::Fastkeep { port, .. } => *port,
+        }
+    }
+
+    fn shards(&self) -> u32 {
+        match self {
+            Self::Redis(_) => 1,
+            Self::Fastkeep { shards, .. } => *shards,
         }
     }
 
@@ -52,7 +59,7 @@ impl Server {
     pub fn kill_and_restart(&mut self) {
         match self {
             Self::Redis(oracle) => oracle.kill_and_restart(),
-            Self::Fastkeep(command, running, _) => {
+            Self::Fastkeep { command, running, .. } => {
                 running.kill();
                 *running = command.start();
             }
@@ -89,7 +96,7 @@ impl Program {
 
     /// Runs it to its end; panics with what it said if it didn't show what it should.
     pub fn run(&self, server: &mut Server) {
-        let mut process = self.start(server.port());
+        let mut process = self.start(server);
         let begun = Instant::now();
         let mut shown = false;
         loop {
@@ -110,12 +117,13 @@ impl Program {
         assert!(status.success() && shown, "{} ({status}): {}", self.file.display(), process.errors());
     }
 
-    fn start(&self, port: u16) -> Process {
+    fn start(&self, server: &Server) -> Process {
         let folder = tempfile::tempdir().unwrap();
         let errors = folder.path().join("errors");
         let mut child = Command::new(&self.interpreter)
             .arg(&self.file)
-            .arg(port.to_string())
+            .arg(server.port().to_string())
+            .env("FASTKEEP_SHARDS", server.shards().to_string())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

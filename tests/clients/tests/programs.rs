@@ -4,7 +4,7 @@
 
 use tests_clients::{Program, Server};
 
-/// On how many shards it must work.
+/// On how many shards it must work. RQ's transactions change keys that share no hash tag: one shard.
 fn everywhere(program: &Program, shards: &[u32]) {
     program.run(&mut Server::redis());
     for &shards in shards {
@@ -34,17 +34,19 @@ macro_rules! node {
 }
 
 python! {
-    redis_py on [1];
+    redis_py on [1, 4];
+    messages on [1, 4];
     rq_jobs on [1];
-    celery_jobs on [1];
-    locks on [1];
+    celery_jobs on [1, 4];
+    locks on [1, 4];
     rate_limits on [1, 4];
-    caches on [1];
-    actors on [1];
+    caches on [1, 4];
+    actors on [1, 4];
 }
 
 node! {
     node_redis on [1, 4];
+    caching on [1, 4];
     ioredis on [1, 4];
     bullmq on [1, 4];
     locks_and_limits on [1, 4];
