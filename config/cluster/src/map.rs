@@ -121,6 +121,7 @@ mod tests {
             id: id.into(),
             zone: zone.into(),
             address: format!("{id}:6379"),
+            tls: false,
             http: String::new(),
             engine_version: 1,
             link_key: String::new(),

@@ -13,6 +13,9 @@ pub struct NodeRecord {
     pub zone: String,
     /// `host:port` of its Redis endpoint, for clients and for other nodes.
     pub address: String,
+    /// The endpoint speaks TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// `host:port` of its HTTP endpoint.
     pub http: String,
     /// Newest engine version whose records it understands.

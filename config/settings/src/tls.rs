@@ -19,6 +19,18 @@ pub struct Tls {
     pub auth_clients: String,
     /// `TLSv1.2`, `TLSv1.3`, separated by spaces; empty = both.
     pub protocols: String,
+    /// Cipher suites of TLSv1.2 by OpenSSL's names, separated by colons; empty = all that are offered.
+    pub ciphers: String,
+    /// The same of TLSv1.3.
+    pub ciphersuites: String,
+    /// Whether the order of the suites here counts, and not the client's.
+    pub prefer_server_ciphers: bool,
+    /// What this process shows where it is the client: to other nodes. Empty: the same as to clients.
+    pub client_cert_file: String,
+    /// Its key, without a passphrase.
+    pub client_key_file: String,
+    /// Other nodes come to the TLS port also when there is a plain one; without a plain one they do anyway.
+    pub cluster: bool,
     /// A handshake that takes longer is broken off, in milliseconds.
     pub handshake_ms: u64,
     /// Handshakes at one time, for each port; more clients wait for their turn.
@@ -33,6 +45,12 @@ impl Default for Tls {
             ca_cert_file: String::new(),
             auth_clients: "yes".to_owned(),
             protocols: String::new(),
+            ciphers: String::new(),
+            ciphersuites: String::new(),
+            prefer_server_ciphers: false,
+            client_cert_file: String::new(),
+            client_key_file: String::new(),
+            cluster: false,
             handshake_ms: 10_000,
             handshakes: 256,
         }
@@ -49,6 +67,13 @@ impl Tls {
         }
         if self.handshake_ms == 0 || self.handshakes == 0 {
             return invalid("tls.handshakes", "and tls.handshake_ms must be above 0".to_owned());
+        }
+        if self.client_cert_file.is_empty() != self.client_key_file.is_empty() {
+            return invalid("tls.client_cert_file", "and tls.client_key_file belong together".to_owned());
+        }
+        if self.cluster && (needed.is_none() || self.ca_cert_file.is_empty()) {
+            let message = "needs tls_port, and tls.ca_cert_file to check other nodes with".to_owned();
+            return invalid("tls.cluster", message);
         }
         let Some(needed) = needed else { return Ok(()) };
         for (key, value) in [("tls.cert_file", &self.cert_file), ("tls.key_file", &self.key_file)] {

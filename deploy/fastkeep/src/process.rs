@@ -204,6 +204,8 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
                 advertise: settings.node.advertise.clone(),
                 http: http.address().map(|address| address.to_string()).unwrap_or_default(),
                 replicas: settings.node.replicas,
+                tls: settings.tls.cluster,
+                links: tls.nodes(),
             }),
         };
         let hooks = Arc::new(ProcessHooks::new(None, tls.ports.clone(), &data, Arc::clone(&stop)));

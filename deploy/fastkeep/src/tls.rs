@@ -7,8 +7,8 @@ use std::time::Duration;
 use config_runtime::http::HttpTls;
 use config_runtime::tls::{ClientAuth, Tls, TlsFiles};
 use config_settings::{LogTls, Tls as TlsSettings};
-use logsvc_client::tcp::LinkTls;
-use proxy_server::TlsPort;
+use logsvc_client::tcp::LinkTls as LogLinkTls;
+use proxy_server::{LinkTls, TlsPort};
 
 /// The identities of one process.
 pub struct Identities {
@@ -34,6 +34,11 @@ impl Identities {
                 // The settings were checked against the same words.
                 auth: ClientAuth::by_name(&settings.auth_clients).unwrap_or(ClientAuth::Yes),
                 protocols: settings.protocols.clone(),
+                client_cert: PathBuf::from(&settings.client_cert_file),
+                client_key: PathBuf::from(&settings.client_key_file),
+                ciphers: settings.ciphers.clone(),
+                ciphersuites: settings.ciphersuites.clone(),
+                prefer_own: settings.prefer_server_ciphers,
             };
             Tls::load("tls", files)
         };
@@ -44,6 +49,11 @@ impl Identities {
                 ca: PathBuf::from(&links.ca_cert_file),
                 auth: ClientAuth::Yes,
                 protocols: String::new(),
+                client_cert: PathBuf::new(),
+                client_key: PathBuf::new(),
+                ciphers: String::new(),
+                ciphersuites: String::new(),
+                prefer_own: false,
             };
             Tls::load("log.tls", files)
         };
@@ -69,6 +79,17 @@ impl Identities {
         Some(TlsPort { port, server: tls.server(), handshake, handshakes: self.settings.handshakes })
     }
 
+    /// How other nodes are reached that want TLS. Without authorities none can be, which is said.
+    pub fn nodes(&self) -> Option<LinkTls> {
+        let tls = self.ports.as_ref()?;
+        if self.settings.ca_cert_file.is_empty() {
+            tracing::warn!(
+                "other nodes' certificates can't be checked without tls.ca_cert_file: those under TLS aren't reached"
+            );
+        }
+        Some(tls.client())
+    }
+
     /// The TLS port of HTTP.
     pub fn http(&self, port: u16) -> Option<HttpTls> {
         let tls = self.ports.as_ref().filter(|_| port != 0)?;
@@ -77,8 +98,8 @@ impl Identities {
     }
 
     /// TLS of the links to and among log replicas.
-    pub fn log(&self) -> Option<LinkTls> {
-        self.links.as_ref().map(|tls| LinkTls { server: tls.server(), client: tls.client() })
+    pub fn log(&self) -> Option<LogLinkTls> {
+        self.links.as_ref().map(|tls| LogLinkTls { server: tls.server(), client: tls.client() })
     }
 }
 

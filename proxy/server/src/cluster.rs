@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use config_cluster::{
     ClusterMap, FAILOVERS, NODES, NodeRecord, RoleName, ShardRecord, failover_key, node_key,
@@ -21,6 +22,7 @@ use logsvc_client::{LogError, LogService, MetaValue};
 use parking_lot::{Mutex, RwLock};
 use proxy_shard::{Hold, Role, engine_version};
 use rand::Rng;
+use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
 
 use crate::shared::Shared;
@@ -37,6 +39,9 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Patience with one metadata request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What a link to another node is opened with; may change while the proxy runs.
+pub type LinkTls = Arc<ArcSwap<ClientConfig>>;
+
 /// What makes a proxy one node of several.
 #[derive(Debug, Clone)]
 pub struct ClusterConfig {
@@ -48,6 +53,10 @@ pub struct ClusterConfig {
     pub http: String,
     /// Replicas that each shard should have.
     pub replicas: u32,
+    /// Others reach it on its TLS port, also when there is a plain one.
+    pub tls: bool,
+    /// How nodes are reached that want TLS.
+    pub links: Option<LinkTls>,
 }
 
 /// The cluster as this node sees it.
@@ -55,6 +64,7 @@ pub(crate) struct Cluster {
     pub(crate) config: ClusterConfig,
     pub(crate) id: String,
     address: String,
+    tls: bool,
     link_key: String,
     map: RwLock<Arc<ClusterMap>>,
     /// Counts changes of routes: of the map, or of a role here.
@@ -69,7 +79,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(config: ClusterConfig, id: String, bind: &str, port: u16) -> Self {
+    /// `port` and `tls_port` are 0 where there is none.
+    pub(crate) fn new(config: ClusterConfig, id: String, bind: &str, port: u16, tls_port: u16) -> Self {
+        let tls = tls_port != 0 && (config.tls || port == 0);
+        let port = if tls { tls_port } else { port };
         let host = if config.advertise.is_empty() { bind } else { &config.advertise };
         let address = if has_port(host) { host.to_owned() } else { format!("{host}:{port}") };
         let key = (0..32).map(|_| char::from(rand::rng().sample(rand::distr::Alphanumeric))).collect();
@@ -77,6 +90,7 @@ impl Cluster {
             config,
             id,
             address,
+            tls,
             link_key: key,
             map: RwLock::default(),
             routes: watch::channel(0).0,
@@ -166,6 +180,7 @@ impl Cluster {
             id: self.id.clone(),
             zone: self.config.zone.clone(),
             address: self.address.clone(),
+            tls: self.tls,
             http: self.config.http.clone(),
             engine_version: engine_version(),
             link_key: self.link_key.clone(),

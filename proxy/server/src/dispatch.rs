@@ -379,7 +379,7 @@ pub(crate) fn on_shard(
 /// A command on a shard that lives here and isn't served here, or whose client has others on the way that it must not
 /// overtake: it goes to whoever serves the shard, or is a read that a replica may answer.
 #[cold]
-fn away(
+pub(crate) fn away(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
     session: &Session,
@@ -389,12 +389,16 @@ fn away(
 ) -> Flow {
     // Of a shard that other nodes hold, the primary's answer is all there is.
     let held = worker.local(id).filter(|local| local.shard.borrow().role() != Role::Absent);
-    if let Some(local) = held.filter(|_| remote::wants_stale(worker, conn.info.id, row)) {
+    let stale = !is_script(row) && remote::wants_stale(worker, conn.info.id, row);
+    if let Some(local) = held.filter(|_| stale) {
         let mut shard = local.shard.borrow_mut();
         let (now, now_ms) = worker.now();
         shard.set_clock(now, now_ms);
         if shard.admits_stale_reads() {
             shard.run(row, args, session.db, slot, &mut batch.reply);
+            if let Some(caller) = session.caller() {
+                worker.shared.tracking.read_elsewhere(&worker.shared, caller, row, args);
+            }
         } else {
             // Not passed on: the primary may be ahead of what this node will show next.
             batch.reply.error(LOADING);
@@ -479,6 +483,7 @@ fn run_on_shard(worker: &Rc<Worker>, from: usize, unit: Unit) {
         && remote::is_stale_read(worker, &unit)
     {
         admitted = Ok(());
+        remote::tell_of_reads(worker, &unit);
     }
     let mut reply = Reply::new(unit.proto);
     // Where parts of the answer end, but for the last one.

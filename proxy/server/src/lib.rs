@@ -45,7 +45,7 @@ mod transaction;
 mod users;
 mod worker;
 
-pub use cluster::ClusterConfig;
+pub use cluster::{ClusterConfig, LinkTls};
 pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
 pub use handshakes::TlsPort;
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};

@@ -30,6 +30,7 @@ use crate::pause::Pauses;
 use crate::peers::Message;
 use crate::pubsub::Registry;
 use crate::push::PushQueue;
+use crate::remote::messages;
 use crate::script::{Busy, ScriptCache};
 use crate::shared::Shared;
 use crate::slowlog::SlowLog;
@@ -125,6 +126,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
                 config.shard.owner.clone(),
                 &config.bind,
                 plain.as_ref().map_or(0, port_of),
+                tls.as_ref().map_or(0, |(listener, _)| port_of(listener)),
             ))
         }),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
@@ -256,6 +258,7 @@ fn run_worker(index: usize, shared: Arc<Shared>, inbox: UnboundedReceiver<Messag
                 tokio::task::spawn_local(cluster::publish(Arc::clone(&shared), Arc::clone(cluster)));
                 tokio::task::spawn_local(cluster::watch(Arc::clone(&shared), Arc::clone(cluster)));
                 tokio::task::spawn_local(cluster::lead_near(Arc::clone(&shared), Arc::clone(cluster)));
+                tokio::task::spawn_local(messages::follow(Arc::clone(&shared), Arc::clone(cluster)));
             }
         }
         let config = shared.config.shard.clone();

@@ -4,6 +4,9 @@
 //! It puts the message into the queues of those workers while it holds the registry; a subscription changes only after
 //! the worker has delivered what was in its queue. So subscriptions and messages have one order on the whole node: who
 //! subscribes gets no older message, who unsubscribes misses none.
+//!
+//! Each node listens to every other one (`remote/messages.rs`) as a subscriber of all that is published there, and hands
+//! it to its own subscribers. What came from another node is passed on no further.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -26,6 +29,8 @@ pub(crate) enum Kind {
     Pattern,
     /// A channel of a shard; in one Redis without a cluster, nothing but a second set of channels.
     Shard,
+    /// Whatever is published on this node, for another node. Its one name is empty.
+    Node,
 }
 
 /// Something published that has not left yet.
@@ -80,6 +85,7 @@ struct Tables {
     channels: HashMap<Arc<[u8]>, Counts>,
     patterns: BTreeMap<Arc<[u8]>, Counts>,
     shard_channels: HashMap<Arc<[u8]>, Counts>,
+    nodes: HashMap<Arc<[u8]>, Counts>,
 }
 
 impl Tables {
@@ -108,7 +114,12 @@ impl Registry {
         Self { workers, tables: RwLock::default() }
     }
 
-    /// How many subscriptions a message to `channel` would reach now.
+    /// Whether other nodes take what is published here.
+    pub(crate) fn has_nodes(&self) -> bool {
+        !self.tables.read().nodes.is_empty()
+    }
+
+    /// How many subscriptions on this node a message to `channel` would reach now.
     pub(crate) fn receivers(&self, kind: Kind, channel: &[u8]) -> i64 {
         let mut receivers = 0;
         self.tables.read().reached(kind, channel, |_, counts| receivers += counts.total());
@@ -132,6 +143,7 @@ impl Registry {
             Kind::Channel => tables.channels.get_mut(name),
             Kind::Pattern => tables.patterns.get_mut(name),
             Kind::Shard => tables.shard_channels.get_mut(name),
+            Kind::Node => tables.nodes.get_mut(name),
         };
         if let Some(counts) = known {
             let name = Arc::clone(&counts.name);
@@ -142,6 +154,7 @@ impl Registry {
                     Kind::Channel => drop(tables.channels.remove(&name)),
                     Kind::Pattern => drop(tables.patterns.remove(&name)),
                     Kind::Shard => drop(tables.shard_channels.remove(&name)),
+                    Kind::Node => drop(tables.nodes.remove(&name)),
                 }
             }
             return Some(name);
@@ -157,6 +170,7 @@ impl Registry {
             Kind::Channel => drop(tables.channels.insert(Arc::clone(&name), counts)),
             Kind::Pattern => drop(tables.patterns.insert(Arc::clone(&name), counts)),
             Kind::Shard => drop(tables.shard_channels.insert(Arc::clone(&name), counts)),
+            Kind::Node => drop(tables.nodes.insert(Arc::clone(&name), counts)),
         }
         Some(name)
     }
@@ -183,22 +197,39 @@ impl Registry {
     }
 }
 
-/// Sends a message to whoever listens. Returns to how many subscriptions.
+/// Sends a message to whoever listens, on whichever node. Returns to how many subscriptions of this node.
 pub(crate) fn publish(shared: &Shared, kind: Kind, channel: &[u8], payload: &[u8]) -> i64 {
+    send(shared, kind, channel, payload, true)
+}
+
+/// Sends what another node has published to whoever listens here.
+pub(crate) fn publish_here(shared: &Shared, kind: Kind, channel: &[u8], payload: &[u8]) {
+    send(shared, kind, channel, payload, false);
+}
+
+fn send(shared: &Shared, kind: Kind, channel: &[u8], payload: &[u8], to_nodes: bool) -> i64 {
     let tables = shared.pubsub.tables.read();
     let mut copies: Vec<Copy> = Vec::new();
     let mut receivers = 0;
     let mut concerned: Vec<bool> = Vec::new();
-    tables.reached(kind, channel, |kind, counts| {
+    let mut concern = |counts: &Counts| {
         concerned.resize(shared.workers, false);
         for (concerned, count) in concerned.iter_mut().zip(&counts.by_worker) {
             *concerned |= *count > 0;
-            receivers += i64::from(*count);
         }
+    };
+    tables.reached(kind, channel, |kind, counts| {
+        concern(counts);
+        receivers += counts.total();
         let bytes = encode(kind, &counts.name, channel, payload);
         copies.push(Copy { kind, name: Arc::clone(&counts.name), bytes });
     });
-    if receivers > 0 {
+    for counts in tables.nodes.values().filter(|_| to_nodes) {
+        concern(counts);
+        let bytes = encode(kind, b"", channel, payload);
+        copies.push(Copy { kind: Kind::Node, name: Arc::clone(&counts.name), bytes });
+    }
+    if !copies.is_empty() {
         let copies: Arc<Copies> = copies.into();
         for (worker, _) in concerned.iter().enumerate().filter(|(_, concerned)| **concerned) {
             push::put(shared, worker, Push::Published(Arc::clone(&copies)));
@@ -213,7 +244,7 @@ fn encode(kind: Kind, name: &[u8], channel: &[u8], payload: &[u8]) -> Box<[u8]> 
         Protocol::Resp2,
     );
     match kind {
-        Kind::Channel => {
+        Kind::Channel | Kind::Node => {
             reply.array(3);
             reply.bulk(b"message");
         }
@@ -241,6 +272,7 @@ pub(crate) struct Subscribers {
     channels: HashMap<Arc<[u8]>, Conns>,
     patterns: HashMap<Arc<[u8]>, Conns>,
     shard_channels: HashMap<Arc<[u8]>, Conns>,
+    nodes: HashMap<Arc<[u8]>, Conns>,
 }
 
 impl Subscribers {
@@ -249,6 +281,7 @@ impl Subscribers {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
             Kind::Shard => &mut self.shard_channels,
+            Kind::Node => &mut self.nodes,
         }
     }
 
@@ -258,6 +291,7 @@ impl Subscribers {
             Kind::Channel => &self.channels,
             Kind::Pattern => &self.patterns,
             Kind::Shard => &self.shard_channels,
+            Kind::Node => &self.nodes,
         };
         table.get(name).into_iter().flat_map(BTreeMap::values)
     }
@@ -316,6 +350,10 @@ impl Audience for Registry {
 
     fn listens(&self) -> bool {
         let (channels, patterns, _) = self.sizes();
-        channels + patterns > 0
+        channels + patterns > 0 || self.has_nodes()
+    }
+
+    fn is_wide(&self) -> bool {
+        self.has_nodes()
     }
 }

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use parking_lot::RwLock;
-use proxy_resp::{Protocol, Reply};
+use proxy_commands::{Flags, Row};
+use proxy_resp::{Args, Protocol, Reply};
+use proxy_shard::Caller;
 
 use crate::clients::ClientInfo;
+use crate::dispatch;
 use crate::push::{self, Push};
 use crate::shared::Shared;
 
@@ -38,6 +41,13 @@ pub(crate) struct Options {
     pub(crate) redirect: Option<u64>,
     /// None is every key. Only with [`Mode::Broadcast`].
     pub(crate) prefixes: Vec<Vec<u8>>,
+}
+
+impl Options {
+    /// Whether a key has one of the prefixes that are followed.
+    fn follows(&self, key: &[u8]) -> bool {
+        self.prefixes.is_empty() || self.prefixes.iter().any(|prefix| key.starts_with(prefix))
+    }
 }
 
 /// All clients that cache.
@@ -163,17 +173,40 @@ impl Tracking {
                 tell(*id, options);
             }
         }
-        let follows = |options: &Options| {
-            let all = options.prefixes.is_empty();
-            options.mode == Mode::Broadcast
-                && (all || options.prefixes.iter().any(|prefix| key.starts_with(prefix)))
-        };
+        let follows = |options: &Options| options.mode == Mode::Broadcast && options.follows(key);
         if broadcast {
             clients
                 .iter()
                 .filter(|(_, options)| follows(options))
                 .for_each(|(id, options)| tell(*id, options));
         }
+    }
+}
+
+impl Tracking {
+    /// A client has been answered by a shard that another node serves: of what changes there nobody here would hear. So it is
+    /// told behind the answer that what it has read is stale, and doesn't keep it.
+    pub(crate) fn read_elsewhere(&self, shared: &Shared, caller: Caller, row: &Row, args: Args<'_>) {
+        if !row.flags.has(Flags::READONLY) && !dispatch::is_script(row) {
+            return;
+        }
+        let clients = self.clients.read();
+        let Some(options) = clients.get(&caller.client) else { return };
+        // Keys that can't be told are those of a wrong request, which has read nothing.
+        let _ = row.for_each_key(
+            args.len(),
+            |i| args.at(i),
+            |position, _| {
+                let key = args.at(position);
+                let keeps = match options.mode {
+                    Mode::Broadcast => options.follows(key),
+                    Mode::Every | Mode::OptIn | Mode::OptOut => caller.remembers,
+                };
+                if keeps {
+                    tell_one(shared, caller.client, options, Some(&key.into()));
+                }
+            },
+        );
     }
 }
 

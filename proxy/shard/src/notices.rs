@@ -88,6 +88,8 @@ pub trait Audience: Send + Sync {
     fn receivers(&self, sharded: bool, channel: &[u8]) -> i64;
     /// Whether anybody listens to anything.
     fn listens(&self) -> bool;
+    /// Whether others take every message, whom `receivers` doesn't count.
+    fn is_wide(&self) -> bool;
 }
 
 /// The queue; positions never decrease.
@@ -121,8 +123,9 @@ impl Shard {
     /// Publishes from within the open unit: PUBLISH and SPUBLISH in a MULTI or a script. The message leaves when the unit
     /// is durable. Returns how many subscriptions it reaches, as Redis counts them.
     pub fn publish_in_unit(&mut self, sharded: bool, channel: &[u8], payload: &[u8]) -> i64 {
-        let receivers = self.audience.as_ref().map_or(0, |audience| audience.receivers(sharded, channel));
-        if receivers > 0 {
+        let audience = self.audience.as_ref();
+        let receivers = audience.map_or(0, |audience| audience.receivers(sharded, channel));
+        if receivers > 0 || audience.is_some_and(|audience| audience.is_wide()) {
             let notice = Notice::Published { sharded, channel: channel.into(), payload: payload.into() };
             self.notices.add(self.builder.next_position(), notice);
         }

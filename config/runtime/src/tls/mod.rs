@@ -5,6 +5,7 @@
 //! a reload concerns new connections only. A reload that fails changes nothing, and says so in log and metric.
 
 mod material;
+mod suites;
 mod validity;
 
 use std::path::{Path, PathBuf};
@@ -72,6 +73,16 @@ pub struct TlsFiles {
     pub auth: ClientAuth,
     /// `TLSv1.2`, `TLSv1.3`, separated by spaces; empty = both.
     pub protocols: String,
+    /// What is shown where this process is the client, and its key; empty = what is shown as a server.
+    pub client_cert: PathBuf,
+    /// Its PEM key.
+    pub client_key: PathBuf,
+    /// Cipher suites of TLSv1.2 in OpenSSL's names, separated by colons; empty = all that there are.
+    pub ciphers: String,
+    /// The same of TLSv1.3.
+    pub ciphersuites: String,
+    /// Of the suites that both ends have, the one that is named first here is taken, not the client's first.
+    pub prefer_own: bool,
 }
 
 impl TlsFiles {
@@ -83,6 +94,11 @@ impl TlsFiles {
             "tls-ca-cert-file" => self.ca.display().to_string(),
             "tls-auth-clients" => self.auth.name().to_owned(),
             "tls-protocols" => self.protocols.clone(),
+            "tls-client-cert-file" => self.client_cert.display().to_string(),
+            "tls-client-key-file" => self.client_key.display().to_string(),
+            "tls-ciphers" => self.ciphers.clone(),
+            "tls-ciphersuites" => self.ciphersuites.clone(),
+            "tls-prefer-server-ciphers" => if self.prefer_own { "yes" } else { "no" }.to_owned(),
             _ => return None,
         })
     }
@@ -101,6 +117,17 @@ impl TlsFiles {
                 self.auth = ClientAuth::by_name(value).ok_or(one_of)?;
             }
             "tls-protocols" => value.clone_into(&mut self.protocols),
+            "tls-client-cert-file" => self.client_cert = PathBuf::from(value),
+            "tls-client-key-file" => self.client_key = PathBuf::from(value),
+            "tls-ciphers" => value.clone_into(&mut self.ciphers),
+            "tls-ciphersuites" => value.clone_into(&mut self.ciphersuites),
+            "tls-prefer-server-ciphers" => {
+                self.prefer_own = match value.to_ascii_lowercase().as_str() {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return Err("argument must be 'yes' or 'no'".to_owned()),
+                };
+            }
             _ => return Err(format!("there is no setting {name}")),
         }
         Ok(())
@@ -257,11 +284,11 @@ fn stamps(files: &TlsFiles) -> Vec<Stamp> {
         let found = std::fs::metadata(path).ok()?;
         Some((found.modified().ok()?, found.len(), found.ino()))
     };
-    [&files.cert, &files.key, &files.ca].map(stamp).to_vec()
+    [&files.cert, &files.key, &files.ca, &files.client_cert, &files.client_key].map(stamp).to_vec()
 }
 
 fn make(files: &TlsFiles) -> Result<Made, String> {
-    let provider = material::provider();
+    let provider = suites::provider(&files.ciphers, &files.ciphersuites)?;
     let versions = versions(&files.protocols)?;
     let named = |path: &Path| !path.as_os_str().is_empty();
     let roots = if named(&files.ca) { Some(material::authorities(&files.ca)?) } else { None };
@@ -280,7 +307,17 @@ fn make(files: &TlsFiles) -> Result<Made, String> {
     // Made anew with the certificates, so that nobody resumes a session that began under other authorities.
     server.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(wrong)?;
 
-    let client = client_builder(&provider, &versions, roots)?.with_client_cert_resolver(resolver);
+    server.ignore_client_order = files.prefer_own;
+
+    let shown = match (named(&files.client_cert), named(&files.client_key)) {
+        (false, false) => resolver,
+        (true, true) => {
+            let own = material::certified_key(&files.client_cert, &files.client_key, &provider)?;
+            Arc::new(SingleCertAndKey::from(own.key))
+        }
+        _ => return Err("tls-client-cert-file and tls-client-key-file belong together".to_owned()),
+    };
+    let client = client_builder(&provider, &versions, roots)?.with_client_cert_resolver(shown);
     Ok(Made { server: Arc::new(server), client: Arc::new(client), expires: own.expires })
 }
 

@@ -1,21 +1,52 @@
-//! A connection to another node, as one of its clients.
+//! A connection to another node, as one of its clients; under TLS when the node says so.
 
+use std::io::{Error, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
+use config_cluster::NodeRecord;
 use proxy_acl::User;
 use proxy_resp::{Protocol, ReplyScanner};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use super::LINK_COMMAND;
+use crate::cluster::LinkTls;
 
 /// Replies are read in pieces of this size.
 const READ_BYTES: usize = 64 << 10;
+/// A node whose machine is gone says nothing: the system asks after so long without a byte, so often, in such distances.
+const QUIET: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+
+/// Plain or under TLS.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
+
+/// Where a node is, and what it wants to be shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Peer {
+    pub(super) id: String,
+    pub(super) address: String,
+    pub(super) tls: bool,
+    pub(super) key: String,
+}
+
+impl From<&NodeRecord> for Peer {
+    fn from(node: &NodeRecord) -> Self {
+        Self { id: node.id.clone(), address: node.address.clone(), tls: node.tls, key: node.link_key.clone() }
+    }
+}
 
 /// A connection to another node.
 pub(super) struct Link {
     pub(super) node: String,
-    pub(super) stream: TcpStream,
+    pub(super) stream: Box<dyn Socket>,
     pub(super) proto: Protocol,
     pub(super) db: u8,
     /// For whom scripts are that are sent now, if for somebody who may not do everything.
@@ -72,29 +103,50 @@ impl Link {
         1
     }
 
-    /// Connects and introduces itself.
-    pub(super) async fn open(
-        node: String,
-        address: &str,
-        key: &str,
-        proto: Protocol,
-    ) -> std::io::Result<Self> {
-        let refused =
-            || std::io::Error::new(std::io::ErrorKind::PermissionDenied, "the node refused the link");
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut request = Vec::new();
-        proxy_resp::frame::encode_request(&[LINK_COMMAND, key.as_bytes()], &mut request);
+    /// Connects and introduces itself; commands follow in `proto`.
+    pub(super) async fn open(peer: &Peer, tls: Option<&LinkTls>, proto: Protocol) -> Result<Self, Error> {
         let version: &[u8] = if proto == Protocol::Resp3 { b"3" } else { b"2" };
-        proxy_resp::frame::encode_request(&[b"HELLO", version], &mut request);
-        stream.write_all(&request).await?;
+        let hello = [LINK_COMMAND, peer.key.as_bytes()];
+        Self::open_with(peer, tls, &[&hello, &[b"HELLO", version]]).await.map(|link| Self { proto, ..link })
+    }
+
+    /// Connects, in RESP2, and sends requests that must not be answered with errors.
+    pub(super) async fn open_with(
+        peer: &Peer,
+        tls: Option<&LinkTls>,
+        requests: &[&[&[u8]]],
+    ) -> Result<Self, Error> {
+        let mut stream = connect(peer, tls).await?;
+        let mut bytes = Vec::new();
+        for request in requests {
+            proxy_resp::frame::encode_request(request, &mut bytes);
+        }
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
         let mut input = Vec::new();
-        for _ in 0..2 {
-            let reply = next_reply(&mut stream, &mut input).await.ok_or_else(refused)?;
-            if reply.first() == Some(&b'-') {
-                return Err(refused());
+        for _ in requests {
+            match next_reply(&mut stream, &mut input).await {
+                Some(reply) if reply.first() != Some(&b'-') => {}
+                _ => return Err(Error::new(ErrorKind::PermissionDenied, "the node refused the link")),
             }
         }
-        Ok(Self { node, stream, proto, db: 0, user: None, still: false, input })
+        let node = peer.id.clone();
+        Ok(Self { node, stream, proto: Protocol::Resp2, db: 0, user: None, still: false, input })
     }
+}
+
+async fn connect(peer: &Peer, tls: Option<&LinkTls>) -> Result<Box<dyn Socket>, Error> {
+    let stream = TcpStream::connect(&peer.address).await?;
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(PROBE_EVERY).with_retries(PROBES);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    if !peer.tls {
+        return Ok(Box::new(stream));
+    }
+    let tls =
+        tls.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the node wants TLS, this one has no [tls]"))?;
+    let host = peer.address.rsplit_once(':').map_or(peer.address.as_str(), |(host, _)| host);
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
+    Ok(Box::new(TlsConnector::from(tls.load_full()).connect(name, stream).await?))
 }

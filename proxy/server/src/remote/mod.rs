@@ -12,6 +12,7 @@
 //! ```
 
 mod link;
+pub(crate) mod messages;
 mod runner;
 mod units;
 
@@ -32,11 +33,13 @@ use crate::dispatch::{Flow, LOADING};
 use crate::peers::{Answer, Unit, Work};
 use crate::session::Session;
 use crate::worker::Worker;
-use crate::{blocking, committer};
+use crate::{blocking, committer, session};
 use runner::Runner;
 
 /// How another node introduces itself. Not in the command table: it is no command of Redis, and clients have no use for it.
 pub(crate) const LINK_COMMAND: &[u8] = b"FASTKEEP.LINK";
+/// With this in place of a key a link gets every message that is published on the node.
+const TAKES_MESSAGES: &[u8] = b"MESSAGES";
 /// What a node answers another one about a shard that it doesn't serve; it has not executed anything then and closes.
 pub(crate) const NOT_PRIMARY: &str = "NOTPRIMARY this node does not serve the shard";
 
@@ -86,8 +89,8 @@ pub(crate) fn turned_away(worker: &Worker, conn: &Conn, batch: &mut Batch) -> Op
 /// FASTKEEP.LINK: whether the command was that.
 #[cold]
 pub(crate) fn link_command(
-    worker: &Worker,
-    conn: &Conn,
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
     session: &mut Session,
     args: Args<'_>,
     batch: &mut Batch,
@@ -97,6 +100,10 @@ pub(crate) fn link_command(
         return false;
     }
     let known = match args.len() {
+        2 if session.is_link() && args.at(1) == TAKES_MESSAGES => {
+            session::pubsub::take_everything(worker, conn, session, batch);
+            return true;
+        }
         2 if cluster.admit_link(conn.info.id, args.at(1)) => {
             session.become_link();
             true
@@ -156,6 +163,21 @@ pub(crate) fn wants_stale(worker: &Worker, client: u64, row: &Row) -> bool {
 /// The same of a unit.
 pub(crate) fn is_stale_read(worker: &Worker, unit: &Unit) -> bool {
     matches!(&unit.work, Work::Command { row, .. } if wants_stale(worker, unit.client, row))
+}
+
+/// What a unit reads that another node serves: a client that caches must not keep it.
+pub(crate) fn tell_of_reads(worker: &Worker, unit: &Unit) {
+    let Some(caller) = unit.caller else { return };
+    let tell = |row: &Row, args: Args<'_>| {
+        worker.shared.tracking.read_elsewhere(&worker.shared, caller, row, args);
+    };
+    match &unit.work {
+        Work::Command { row, args, .. } | Work::Blocking { row, args, .. } => tell(row, args.as_args()),
+        Work::Transaction { chunks, .. } => {
+            chunks.iter().flatten().for_each(|part| tell(part.row, part.args.as_args()));
+        }
+        _ => {}
+    }
 }
 
 /// UNWATCH, for watches that are held elsewhere.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::Lane;
-use super::link::{Link, next_reply};
+use super::link::{Link, Peer, next_reply};
 use crate::cluster::Cluster;
 use crate::committer;
 use crate::dispatch::{self, LOADING};
@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 256 << 10;
 /// Who serves a shard.
 enum Target {
     Here,
-    Node { id: String, address: String, key: String },
+    Node(Peer),
     Nobody,
 }
 
@@ -80,7 +80,7 @@ impl Runner {
             let moved = match self.target(shard) {
                 Target::Here => self.run_here(),
                 Target::Nobody => false,
-                Target::Node { id, address, key } => self.send(id, &address, &key).await,
+                Target::Node(peer) => self.send(peer).await,
             };
             if moved {
                 held_since = None;
@@ -102,11 +102,7 @@ impl Runner {
             return Target::Here;
         }
         match self.cluster.map().primary(shard) {
-            Some((node, _)) if node.id != self.cluster.id => Target::Node {
-                id: node.id.clone(),
-                address: node.address.clone(),
-                key: node.link_key.clone(),
-            },
+            Some((node, _)) if node.id != self.cluster.id => Target::Node(Peer::from(node)),
             _ => Target::Nobody,
         }
     }
@@ -179,15 +175,15 @@ impl Runner {
     }
 
     /// Sends what is queued to a node and passes its replies on. False when nothing came of it.
-    async fn send(&mut self, node: String, address: &str, key: &str) -> bool {
+    async fn send(&mut self, peer: Peer) -> bool {
         let Some(proto) = self.lane.queue.borrow().front().map(|(_, unit)| unit.proto) else { return true };
-        let fits = self.link.as_ref().is_some_and(|link| link.node == node && link.proto == proto);
+        let fits = self.link.as_ref().is_some_and(|link| link.node == peer.id && link.proto == proto);
         if !fits {
             self.drop_link();
-            match timeout(CONNECT, Link::open(node, address, key, proto)).await {
+            match timeout(CONNECT, Link::open(&peer, self.cluster.config.links.as_ref(), proto)).await {
                 Ok(Ok(link)) => self.link = Some(link),
                 Ok(Err(error)) => {
-                    tracing::debug!(address, %error, "can't reach the shard's node");
+                    tracing::debug!(peer.address, %error, "can't reach the shard's node");
                     return false;
                 }
                 Err(_) => return false,
@@ -280,8 +276,9 @@ impl Runner {
                 _ => {}
             }
             let named = if unit.runs_code() { link.act_for(unit.user.as_ref(), &mut request) } else { 0 };
-            let before =
-                named + link.be_still(unit.still, &mut request) + unit.encode(&mut link.db, &mut request);
+            let still = link.be_still(unit.still, &mut request);
+            let scripts = &self.worker.shared.scripts;
+            let before = named + still + unit.encode(scripts, &mut link.db, &mut request);
             sent.push(Sent { from, unit, before });
             if waits {
                 break;
@@ -291,7 +288,7 @@ impl Runner {
     }
 
     fn leads_to(&self, shard: ShardId, node: &str) -> bool {
-        matches!(self.target(shard), Target::Node { id, .. } if id == node)
+        matches!(self.target(shard), Target::Node(peer) if peer.id == node)
     }
 
     /// Writes the requests and, at the same time, reads and passes on the replies.
@@ -306,12 +303,15 @@ impl Runner {
         let Link { stream, input, node, .. } = link;
         let mut routes = self.cluster.routes();
         routes.mark_changed();
-        let (mut read, mut write) = stream.split();
+        let (mut read, mut write) = tokio::io::split(stream);
         let answered = Cell::new(0);
         let reading = self.read(&mut read, input, sent, &answered);
         tokio::pin!(reading);
         let writing = async {
-            let wrote = write.write_all(request).await;
+            let wrote = match write.write_all(request).await {
+                Ok(()) => write.flush().await,
+                Err(error) => Err(error),
+            };
             // A failed write shows when reading, too; until then replies may still come.
             if wrote.is_err() {
                 tokio::time::sleep(CONNECT).await;
@@ -348,7 +348,7 @@ impl Runner {
                     let open = sent.get(at..).unwrap_or_default();
                     let served = sent.get(at).map(|sent| self.target(sent.unit.shard));
                     let elsewhere = match served {
-                        Some(Target::Node { id, .. }) => id != *node,
+                        Some(Target::Node(peer)) => peer.id != *node,
                         Some(Target::Here) => true,
                         Some(Target::Nobody) | None => false,
                     };
@@ -402,6 +402,7 @@ impl Runner {
                 return Ended::Broken(at);
             }
             self.answer(*from, unit, Some(reply));
+            super::tell_of_reads(&self.worker, unit);
         }
         answered.set(sent.len());
         Ended::Done

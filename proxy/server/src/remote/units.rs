@@ -1,9 +1,11 @@
 //! Units as requests of a connection to another node, and its replies as their answers.
 
-use proxy_commands::Flags;
-use proxy_resp::{Reply, split_reply};
+use proxy_commands::{Flags, Id, Row};
+use proxy_resp::{Args, Reply, split_reply};
+use proxy_script::Sha;
 
 use crate::peers::{Part, Unit, Work};
+use crate::script::ScriptCache;
 use crate::{dispatch, script};
 
 /// Units as requests.
@@ -51,7 +53,7 @@ impl Unit {
 
     /// Appends the requests; `db` is the connection's database before and after. Returns the number of replies that come
     /// before its own.
-    pub(super) fn encode(&self, db: &mut u8, out: &mut Vec<u8>) -> usize {
+    pub(super) fn encode(&self, scripts: &ScriptCache, db: &mut u8, out: &mut Vec<u8>) -> usize {
         let mut before = 0;
         let mut select = |wanted: u8, out: &mut Vec<u8>| {
             if *db == wanted {
@@ -62,9 +64,9 @@ impl Unit {
             1
         };
         match &self.work {
-            Work::Command { args, db, .. } | Work::Blocking { args, db, .. } => {
+            Work::Command { row, args, db } | Work::Blocking { row, args, db, .. } => {
                 before += select(*db, out);
-                request(out, args.as_args().iter());
+                command(scripts, row, args.as_args(), out);
             }
             Work::Watch { db, keys, .. } => {
                 before += select(*db, out);
@@ -81,7 +83,7 @@ impl Unit {
                     if selects {
                         before += select(part.db, out);
                     }
-                    request(out, part.args.as_args().iter());
+                    command(scripts, part.row, part.args.as_args(), out);
                     before += 1;
                 }
                 request(out, std::iter::once(&b"EXEC"[..]));
@@ -135,6 +137,21 @@ fn steps(chunks: &[Vec<Part>]) -> impl Iterator<Item = (bool, &Part)> {
     let parts = || chunks.iter().flatten();
     let before = parts().next().map(|first| first.db).into_iter().chain(parts().map(|part| part.db));
     before.zip(parts()).map(|(before, part)| (before != part.db, part))
+}
+
+/// Appends a client's command. A script that is known here is sent whole: what a client has shown to this node, others
+/// need not know.
+fn command(scripts: &ScriptCache, row: &Row, args: Args<'_>, out: &mut Vec<u8>) {
+    let whole: Option<&[u8]> = match row.id {
+        Id::EvalSha => Some(b"EVAL"),
+        Id::EvalShaRo => Some(b"EVAL_RO"),
+        _ => None,
+    };
+    let known = whole.and_then(|name| Some((name, scripts.get(Sha::parse(args.at(1))?)?)));
+    match known {
+        Some((name, code)) => request(out, [name, &code].into_iter().chain(args.iter().skip(2))),
+        None => request(out, args.iter()),
+    }
 }
 
 /// Appends one request.

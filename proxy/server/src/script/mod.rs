@@ -161,6 +161,9 @@ pub(crate) fn run(
                 batch.reply.error(dispatch::LOADING);
                 return Flow::Next;
             }
+            if let Some(caller) = session.caller() {
+                worker.shared.tracking.read_elsewhere(&worker.shared, caller, row, args);
+            }
         }
         Err(Unserved::Loading) => return away(worker, conn, session, (row, args), id, batch),
     }
@@ -185,7 +188,7 @@ pub(crate) fn run(
 }
 
 /// A script for a shard that isn't served here, or whose client has others on the way that it must not overtake: it goes to
-/// whoever serves the shard. A script that only this node was shown goes with its code.
+/// whoever serves the shard.
 #[cold]
 fn away(
     worker: &Rc<Worker>,
@@ -198,24 +201,7 @@ fn away(
     if let Some(flow) = remote::turned_away(worker, conn, batch) {
         return flow;
     }
-    if runs_code(row.id) {
-        transaction::show_script(worker, conn, session.db, row, args);
-    }
-    let by_code = match row.id {
-        Id::EvalSha => proxy_commands::lookup(b"EVAL"),
-        Id::EvalShaRo => proxy_commands::lookup(b"EVAL_RO"),
-        _ => None,
-    };
-    let code = by_code.and_then(|_| worker.shared.scripts.get(Sha::parse(args.at(1))?));
-    let (row, args) = match (by_code, code) {
-        (Some(by_code), Some(code)) => {
-            let rest = (2..args.len()).map(|at| args.at(at));
-            (by_code, [by_code.name.as_bytes(), &code].into_iter().chain(rest).collect())
-        }
-        _ => (row, args.to_owned()),
-    };
-    dispatch::forward(worker, conn, session, batch, id, Work::Command { row, args, db: session.db });
-    Flow::Next
+    forward(worker, conn, session, (id, row, args), batch)
 }
 
 /// Sends a command of the script host to the worker of its shard.

@@ -52,6 +52,11 @@ impl Session {
         self.set_guard();
     }
 
+    /// Whether it is another node.
+    pub(crate) fn is_link(&self) -> bool {
+        self.link
+    }
+
     /// Another node says whose rules the scripts must keep that it passes on from now on. False from anybody else.
     pub(crate) fn act_for(&mut self, user: Option<User>) -> bool {
         if self.link {

@@ -12,7 +12,7 @@ mod info_text;
 mod latency;
 mod memory;
 mod monitoring;
-mod pubsub;
+pub(crate) mod pubsub;
 mod replication;
 mod slowlog;
 mod tracking;

@@ -25,6 +25,8 @@ pub(crate) struct Subscriptions {
     channels: BTreeSet<Arc<[u8]>>,
     patterns: BTreeSet<Arc<[u8]>>,
     shard_channels: BTreeSet<Arc<[u8]>>,
+    /// Another node takes everything.
+    nodes: BTreeSet<Arc<[u8]>>,
 }
 
 impl Subscriptions {
@@ -33,6 +35,7 @@ impl Subscriptions {
             Kind::Channel => &mut self.channels,
             Kind::Pattern => &mut self.patterns,
             Kind::Shard => &mut self.shard_channels,
+            Kind::Node => &mut self.nodes,
         }
     }
 
@@ -41,6 +44,7 @@ impl Subscriptions {
         match kind {
             Kind::Channel | Kind::Pattern => self.channels.len() + self.patterns.len(),
             Kind::Shard => self.shard_channels.len(),
+            Kind::Node => self.nodes.len(),
         }
     }
 
@@ -51,7 +55,7 @@ impl Subscriptions {
     }
 
     fn is_empty(&self) -> bool {
-        self.channels.is_empty() && self.patterns.is_empty() && self.shard_channels.is_empty()
+        [&self.channels, &self.patterns, &self.shard_channels, &self.nodes].iter().all(|set| set.is_empty())
     }
 }
 
@@ -91,14 +95,31 @@ fn subscribe(
             mine.of(kind).extend(pubsub::subscribe(worker, conn, kind, name, before));
         }
         let verb = match kind {
-            Kind::Channel => "subscribe",
             Kind::Pattern => "psubscribe",
             Kind::Shard => "ssubscribe",
+            Kind::Channel | Kind::Node => "subscribe",
         };
         confirm(&mut batch.reply, verb, Some(name), mine.count(kind));
     }
     session.subscriptions = Some(mine);
     changed(worker, conn, session, batch);
+}
+
+/// The connection is another node, which takes everything that is published here.
+pub(crate) fn take_everything(
+    worker: &Rc<Worker>,
+    conn: &Rc<Conn>,
+    session: &mut Session,
+    batch: &mut Batch,
+) {
+    let mut mine = session.subscriptions.take().unwrap_or_default();
+    if mine.nodes.is_empty() {
+        let before = |older| catch_up(worker, conn, batch, older);
+        mine.nodes.extend(pubsub::subscribe(worker, conn, Kind::Node, b"", before));
+    }
+    session.subscriptions = Some(mine);
+    tell(conn, session);
+    batch.reply.ok();
 }
 
 fn unsubscribe(
@@ -110,9 +131,9 @@ fn unsubscribe(
     batch: &mut Batch,
 ) {
     let verb = match kind {
-        Kind::Channel => "unsubscribe",
         Kind::Pattern => "punsubscribe",
         Kind::Shard => "sunsubscribe",
+        Kind::Channel | Kind::Node => "unsubscribe",
     };
     let mut mine = session.subscriptions.take().unwrap_or_default();
     let all: Vec<Arc<[u8]>> =
@@ -168,7 +189,8 @@ fn tell(conn: &Conn, session: &mut Session) {
     let none = Subscriptions::default();
     let mine = session.subscriptions.as_deref().unwrap_or(&none);
     conn.info.channels.store(mine.channels.len() as u32, Relaxed);
-    conn.info.patterns.store(mine.patterns.len() as u32, Relaxed);
+    // A node is a subscriber like others, with their limits.
+    conn.info.patterns.store((mine.patterns.len() + mine.nodes.len()) as u32, Relaxed);
     conn.info.shard_channels.store(mine.shard_channels.len() as u32, Relaxed);
     session.set_context();
 }
@@ -192,7 +214,7 @@ impl Session {
     /// Ends all subscriptions without a word (RESET, or the connection is gone).
     pub(crate) fn forget_subscriptions(&mut self, worker: &Worker, conn: &Conn) {
         let Some(mut mine) = self.subscriptions.take() else { return };
-        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard, Kind::Node] {
             for name in mine.of(kind).iter() {
                 pubsub::unsubscribe(worker, conn.info.id, kind, name, |older| push::hand_out(worker, older));
             }
@@ -208,7 +230,7 @@ fn publish(worker: &Rc<Worker>, conn: &Rc<Conn>, kind: Kind, args: Args<'_>, bat
         pubsub::publish(&worker.shared, kind, channel, payload)
     } else {
         let receivers = worker.shared.pubsub.receivers(kind, channel);
-        if receivers > 0 {
+        if receivers > 0 || worker.shared.pubsub.has_nodes() {
             conn.hand_on(worker, batch);
             let publication = Publication { kind, channel: channel.into(), payload: payload.into() };
             conn.out.borrow_mut().push_publication(publication);
