@@ -23,6 +23,7 @@ use smallvec::SmallVec;
 use crate::blocking;
 use crate::clients::{ClientInfo, NO_COMMAND, OutputFigures};
 use crate::dispatch::{self, Flow};
+use crate::guard::Guards;
 use crate::merge::Join;
 use crate::out_queue::{OutQueue, Released, Ticket};
 use crate::output_limits::Excess;
@@ -677,7 +678,15 @@ impl Conn {
             parser.limits_mut().authenticated = session.is_authenticated() || !users.is_known();
             match parser.next(rest) {
                 Step::Command(used) => {
-                    match dispatch::execute(worker, self, session, parser.args(rest), &mut batch) {
+                    let large = used as u64 > worker.shared.config.shard.in_flight_bytes;
+                    if large {
+                        session.guards = session.guards.with(Guards::LARGE);
+                    }
+                    let flow = dispatch::execute(worker, self, session, parser.args(rest), &mut batch);
+                    if large {
+                        session.guards = session.guards.without(Guards::LARGE);
+                    }
+                    match flow {
                         Flow::Next => done.used += used,
                         Flow::Close => {
                             done.used += used;

@@ -35,6 +35,8 @@ impl Guards {
     pub(crate) const PAUSE: Self = Self(1 << 8);
     /// CLIENT NO-TOUCH is on.
     pub(crate) const NO_TOUCH: Self = Self(1 << 10);
+    /// The command at hand is larger than the log takes at once.
+    pub(crate) const LARGE: Self = Self(1 << 11);
     /// Somebody monitors.
     pub(crate) const MONITOR: Self = Self(1 << 9);
 
@@ -87,6 +89,9 @@ pub(crate) fn check(
         );
         return Err(refuse(worker, session, row, batch, &text));
     }
+    if guards.has(Guards::LARGE) && (row.flags.has(Flags::WRITE) || script::may_write(row)) {
+        return Err(refuse(worker, session, row, batch, &too_large(worker)));
+    }
     if guards.has(Guards::PAUSE) && pause::holds(&worker.shared, session, row, worker.now().0) {
         pause::put_off(worker, conn);
         return Err(Flow::PutOff);
@@ -95,6 +100,13 @@ pub(crate) fn check(
         session.begin_caching(row);
     }
     Ok(())
+}
+
+/// Why a write is refused that is larger than what may be on its way to the log: it would have to be durable within a
+/// lease, and nobody else's write would be meanwhile.
+pub(crate) fn too_large(worker: &Worker) -> String {
+    let bytes = worker.shared.config.shard.in_flight_bytes;
+    format!("ERR the write is larger than the log takes at once ({bytes} bytes, limits.undurable_bytes)")
 }
 
 /// Answers an error instead of running the command; an open MULTI fails with it, or ends if the command is EXEC.

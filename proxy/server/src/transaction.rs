@@ -13,7 +13,7 @@ use proxy_store::slot_of;
 use crate::committer;
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
-use crate::guard::Guards;
+use crate::guard::{self, Guards};
 use crate::merge::Join;
 use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
@@ -116,6 +116,11 @@ pub(crate) fn queue(
     if multi.bytes as u64 > worker.shared.params.query_max_bytes.load(Relaxed) {
         reply.error("ERR the transaction exceeds the query buffer limit");
         return Flow::Close;
+    }
+    if multi.write && multi.bytes as u64 > worker.shared.config.shard.in_flight_bytes {
+        session.reject();
+        reply.error(&guard::too_large(worker));
+        return Flow::Next;
     }
     multi.queued.push(Queued { row, args: args.to_owned() });
     reply.simple("QUEUED");

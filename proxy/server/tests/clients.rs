@@ -55,6 +55,29 @@ fn large_values_and_impossible_lengths() {
 }
 
 #[test]
+fn writes_larger_than_the_log_takes_are_refused() {
+    const REFUSED: &str =
+        "-ERR the write is larger than the log takes at once (65536 bytes, limits.undurable_bytes)";
+    let server = server(2, 2, |config| config.shard.in_flight_bytes = 64 << 10);
+    let mut client = server.client();
+    let (large, half) = ("v".repeat(70_000), "v".repeat(40_000));
+    for write in ["SET k", "APPEND k", "EVAL return(1) 1 k", "LPUSH k"] {
+        assert_eq!(client.ask(&format!("{write} {large}")), REFUSED, "{write}");
+    }
+    assert_eq!(client.ask("EXISTS k"), ":0");
+    // Not what only reads or says.
+    assert_eq!(client.ask(&format!("ECHO {large}")).len(), large.len() + 1);
+    assert_eq!(client.ask(&format!("EXISTS {large}")), ":0");
+    assert_eq!(client.ask(&format!("SET k {half}")), "+OK");
+    // A transaction is one record.
+    assert_eq!(client.ask("MULTI"), "+OK");
+    assert_eq!(client.ask(&format!("SET k {half}")), "+QUEUED");
+    assert_eq!(client.ask(&format!("SET k {half}")), REFUSED);
+    assert_eq!(client.ask("EXEC"), "-EXECABORT Transaction discarded because of previous errors.");
+    assert_eq!(client.ask("STRLEN k"), ":40000");
+}
+
+#[test]
 fn garbage_is_answered_and_closed() {
     let server = server(1, 1, |_| {});
     for (bytes, answer) in [

@@ -1,5 +1,6 @@
 //! Proves that clients that misbehave hurt only themselves: garbage, absurd headers, thousands of idle
-//! connections, readers that never read. The server stays up, its memory bounded, others served.
+//! connections, readers and subscribers that never read, scripts without end, arguments of half a gigabyte. The server stays
+//! up, its memory bounded, others served.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -13,6 +14,14 @@ const MIB: u64 = 1 << 20;
 
 fn start(folder: &tempfile::TempDir, more: &[&str]) -> Running {
     Fastkeep::up(&folder.path().join("data"), more).start()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}: not after {:?}", begun.elapsed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Others are served, promptly and durably.
@@ -84,6 +93,93 @@ fn a_huge_header_costs_no_memory() {
     assert!(grown < 64 * MIB, "50 promises of 512 MB cost {} MiB", grown / MIB);
     assert_serves(&mut running);
     drop(held);
+}
+
+#[test]
+fn half_a_gigabyte_is_refused_and_harms_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(&folder, &["--primary-lease-ms", "30000"]);
+    let before = running.memory();
+    let mut client = running.client();
+    let mut writer = TcpStream::connect(("127.0.0.1", running.port)).unwrap();
+    writer.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    writer.write_all(b"*3\r\n$3\r\nSET\r\n$3\r\nbig\r\n$536870912\r\n").unwrap();
+    let piece = vec![b'x'; MIB as usize];
+    for _ in 0..512 {
+        writer.write_all(&piece).unwrap();
+        assert_eq!(client.text("INCR meanwhile").parse::<u64>().map(|n| n > 0), Ok(true));
+    }
+    writer.write_all(b"\r\n*1\r\n$4\r\nPING\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"+PONG\r\n") {
+        let mut chunk = [0_u8; 256];
+        let count = writer.read(&mut chunk).unwrap();
+        assert!(count > 0, "closed");
+        answer.extend_from_slice(&chunk[..count]);
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("-ERR the write is larger than the log takes at once"), "{answer}");
+    assert_serves(&mut running);
+    assert_eq!(client.text("EXISTS big"), "0");
+    drop(writer);
+    eventually("its memory is given back", || running.memory().saturating_sub(before) < 128 * MIB);
+}
+
+#[test]
+fn scripts_without_end_or_measure_harm_only_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(&folder, &["--primary-lease-ms", "30000"]);
+    let mut client = running.client();
+    let before = running.memory();
+    let endless = "while true do pcall(function() while true do end end) end";
+    assert_eq!(client.text("CONFIG SET busy-reply-threshold 50"), "OK");
+    let mut runner = running.client();
+    runner.queue(&["EVAL", endless, "0"]);
+    runner.flush().unwrap();
+    eventually("others hear of it", || client.text("GET others").starts_with("-BUSY"));
+    assert_eq!(running.client().text("SCRIPT KILL"), "OK");
+    assert!(matches!(runner.read().unwrap(), Reply::Error(text) if text.contains("killed by user")));
+    assert_serves(&mut running);
+
+    let greedy = "local t = {} while true do t[#t + 1] = string.rep('x', 1048576) .. #t end";
+    let nested = "local t = {} for n = 1, 100000 do t = {t} end return cjson.encode(t)";
+    let deep = "return cjson.decode(string.rep('[', 5000000))";
+    let looped = "local t = {} t[1] = t return cmsgpack.pack(t)";
+    for (script, why) in
+        [(greedy, "not enough memory"), (nested, "excessive nesting"), (deep, "too many nested"), (looped, "")]
+    {
+        match runner.call(&["EVAL", script, "0"]).unwrap() {
+            Reply::Error(text) => assert!(text.contains(why), "{script}: {text}"),
+            // A table within itself is packed as far as the depth that Redis packs, too.
+            other => assert!(script == looped, "{script}: {other:?}"),
+        }
+        assert_serves(&mut running);
+    }
+    eventually("their memory is given back", || running.memory().saturating_sub(before) < 384 * MIB);
+}
+
+#[test]
+fn a_subscriber_that_never_reads_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = start(&folder, &[]);
+    let mut client = running.client();
+    let before = running.memory();
+    let mut deaf = running.client();
+    deaf.queue(&["SUBSCRIBE", "news"]);
+    deaf.flush().unwrap();
+    eventually("it listens", || client.text("PUBLISH news hello") == "1");
+    let text = "x".repeat(1 << 20);
+    // Half a gigabyte; it is dropped long before, at the limit of the class pubsub, 32 MB.
+    let mut most = 0;
+    for sent in 0.. {
+        assert!(sent < 512, "never dropped");
+        if client.text(&format!("PUBLISH news {text}")) == "0" {
+            break;
+        }
+        most = most.max(running.memory().saturating_sub(before));
+    }
+    assert!(most < 256 * MIB, "a subscriber that never reads costs {} MiB", most / MIB);
+    assert_serves(&mut running);
 }
 
 #[test]

@@ -52,8 +52,10 @@ impl<S: LogStorage> Replica<S> {
             return Err(Refusal::Invalid("command does not belong to this group".to_owned()));
         }
         self.check_lease(&command, sink.now_ms)?;
+        // A few bytes that keep the owner serving while much is on its way.
+        let renews = matches!(command, Command::Renew { .. });
         let (kind, payload) = command.into_payload().map_err(|error| Refusal::Invalid(error.to_string()))?;
-        if self.waiting_bytes + self.batch.bytes > self.config.max_pending_bytes {
+        if !renews && self.waiting_bytes + self.batch.bytes > self.config.max_pending_bytes {
             return Err(Refusal::Busy);
         }
         let full = self.batch.bytes + payload.len() > self.config.max_message_bytes;

@@ -32,7 +32,6 @@ use crate::peers::Work;
 use crate::session::{self, Session};
 use crate::transaction;
 use crate::worker::{Local, Worker};
-use crate::{remote, split};
 use busy::{Watch, Watchman};
 use caller::Caller;
 
