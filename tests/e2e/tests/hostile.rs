@@ -145,9 +145,12 @@ fn scripts_without_end_or_measure_harm_only_themselves() {
     let nested = "local t = {} for n = 1, 100000 do t = {t} end return cjson.encode(t)";
     let deep = "return cjson.decode(string.rep('[', 5000000))";
     let looped = "local t = {} t[1] = t return cmsgpack.pack(t)";
-    for (script, why) in
-        [(greedy, "not enough memory"), (nested, "excessive nesting"), (deep, "too many nested"), (looped, "")]
-    {
+    for (script, why) in [
+        (greedy, "not enough memory"),
+        (nested, "excessive nesting"),
+        (deep, "too many nested"),
+        (looped, ""),
+    ] {
         match runner.call(&["EVAL", script, "0"]).unwrap() {
             Reply::Error(text) => assert!(text.contains(why), "{script}: {text}"),
             // A table within itself is packed as far as the depth that Redis packs, too.
