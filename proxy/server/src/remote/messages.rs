@@ -70,7 +70,8 @@ async fn listen(shared: Arc<Shared>, cluster: Arc<Cluster>, node: Peer) {
     loop {
         let hello = [LINK_COMMAND, node.key.as_bytes()];
         let tls = cluster.config.links.as_ref();
-        match timeout(CONNECT, Link::open_with(&node, tls, &[&hello, &[LINK_COMMAND, TAKES_MESSAGES]])).await {
+        match timeout(CONNECT, Link::open_with(&node, tls, &[&hello, &[LINK_COMMAND, TAKES_MESSAGES]])).await
+        {
             Ok(Ok(link)) => {
                 tracing::debug!(node = %node.id, "taking its messages");
                 let why = pass_on(&shared, link).await;

@@ -30,8 +30,8 @@ use crate::conn::{Batch, Conn};
 use crate::dispatch::{self, Flow, Place};
 use crate::peers::Work;
 use crate::session::{self, Session};
-use crate::transaction;
 use crate::worker::{Local, Worker};
+use crate::{remote, split, transaction};
 use busy::{Watch, Watchman};
 use caller::Caller;
 
