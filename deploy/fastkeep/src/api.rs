@@ -364,6 +364,19 @@ impl Api {
             other => Err(format!("`{other}` is nothing that can be done: add, remove or replace")),
         };
         let changed = changed.map_err(|why| (StatusCode::CONFLICT, why))?;
+        // Who comes finds only those of the roster: enough of them must be voters everywhere.
+        let meta = log.describe(META_LOG).await.map_err(failed)?;
+        for group in self.descriptions().await?.iter().chain([&meta]) {
+            let voters = group.replicas.iter().filter(|replica| replica.state != ReplicaState::Learner);
+            let stays = |id: u64| changed.member((id >> 48) as u16).is_some();
+            let (stay, all) =
+                voters.fold((0, 0), |(stay, all), voter| (stay + usize::from(stays(voter.id)), all + 1));
+            if stay * 2 <= all {
+                let why =
+                    "the last change of the log's replicas has to be done first; see `fastkeep ctl log info`";
+                return Err((StatusCode::CONFLICT, why.to_owned()));
+            }
+        }
         log.meta_put(ROSTER, changed.encode().into(), Some(found.revision)).await.map_err(failed)?;
         Ok(json!({ "members": members(&changed) }))
     }

@@ -88,18 +88,26 @@ pub(crate) fn admit(members: &Members, roster: Option<&[NodeNumber]>, new: u64) 
     Some(changes(all))
 }
 
-/// Later steps: leaves a joint configuration, swaps a learner that has caught up for the voter of its node, or
-/// drops a learner that is silent while that voter is not (it was announced, but never came to be). Then towards the
-/// `roster`, if there is one; see [`towards`].
+/// Later steps: leaves a joint configuration, lets another one lead if the leader's node doesn't belong to the `roster`, swaps a
+/// learner that has caught up for the voter of its node, or drops a learner that is silent while that voter is not (it was
+/// announced, but never came to be). Then towards the roster, if it is `current`; see [`towards`].
 pub(crate) fn next_step(
     members: &Members,
-    roster: Option<&[NodeNumber]>,
+    (roster, current): (Option<&[NodeNumber]>, bool),
     leader: u64,
     active: impl Fn(u64) -> bool,
     caught_up: impl Fn(u64) -> bool,
 ) -> Option<Step> {
     if members.is_joint() {
         return Some(Step::Change(ConfChangeV2::default()));
+    }
+    let belongs = |id: u64| roster.is_none_or(|nodes| nodes.contains(&ReplicaId(id).node()));
+    if !belongs(leader) {
+        // Newcomers don't know where it is, and its own view of the roster may end with its membership.
+        let heir = members.voters.iter().copied().find(|voter| belongs(*voter) && active(*voter));
+        if let Some(heir) = heir {
+            return Some(Step::Transfer(heir));
+        }
     }
     let on_same_node = members.learners.iter().copied().find_map(|learner| {
         let old = members.voter_on_node_of(learner)?;
@@ -113,7 +121,7 @@ pub(crate) fn next_step(
             None
         }
     });
-    on_same_node.or_else(|| towards(members, roster?, leader, active, caught_up))
+    on_same_node.or_else(|| towards(members, roster.filter(|_| current)?, leader, active, caught_up))
 }
 
 /// A voter on a node that doesn't belong any more is swapped for a learner on a new node; without one, and with a voter on
@@ -140,10 +148,7 @@ fn towards(
         roster.iter().all(|node| members.voters.iter().any(|voter| ReplicaId(*voter).node() == *node));
     let leaving = leaving.filter(|_| newcomer.is_some() || complete);
     if leaving == Some(leader) {
-        let heir = members.voters.iter().copied().find(|voter| belongs(voter) && active(*voter));
-        if let Some(heir) = heir {
-            return Some(Step::Transfer(heir));
-        }
+        // Nobody who stays is heard.
         return None;
     }
     let after = members.voters.iter().copied().filter(|voter| Some(*voter) != leaving).chain(newcomer);
@@ -174,7 +179,7 @@ mod tests {
     /// What is changed, as (node, added).
     fn step(members: &Members, roster: &[NodeNumber], silent: &[NodeNumber]) -> Vec<(NodeNumber, bool)> {
         let active = |replica| !silent.contains(&ReplicaId(replica).node());
-        match next_step(members, Some(roster), id(1), active, |_| true) {
+        match next_step(members, (Some(roster), true), id(1), active, |_| true) {
             Some(Step::Change(change)) => {
                 let one = |change: &ConfChangeSingle| {
                     (ReplicaId(change.node_id).node(), change.change_type() == ConfChangeType::AddNode)

@@ -236,7 +236,7 @@ impl<S: LogStorage> Replica<S> {
             let caught_up = |replica| {
                 progress(replica).is_some_and(|p| p.matched > 0 && p.matched + CAUGHT_UP_ENTRIES >= last)
             };
-            let roster = sink.roster.as_deref().filter(|_| sink.roster_is_current);
+            let roster = (sink.roster.as_deref(), sink.roster_is_current);
             match membership::next_step(&self.members, roster, self.id.0, active, caught_up) {
                 Some(Step::Change(change)) => {
                     self.guarded(sink, "change of members", |raw| {

@@ -240,6 +240,11 @@ impl<S: LogStorage> Replica<S> {
             Some(Err(error)) => tracing::warn!(group = self.group, %error, "change of members refused"),
             None => return false,
         }
+        let raft = &mut self.raw.raft;
+        if !self.members.contains(self.id.0) && raft.state != StateRole::Follower {
+            // A change that an earlier leader proposed; the library has nothing to go on with as leader or candidate.
+            raft.become_follower(raft.term, 0);
+        }
         self.remember_commit(sink);
         tracing::info!(group = self.group, members = ?self.members, "members changed");
         sink.changed(self.group);

@@ -17,6 +17,8 @@ const WINDOW: usize = 6;
 /// An answer that takes longer is taken as lost.
 const PATIENCE_MS: u64 = 250;
 pub const LEASE_MS: u64 = 300;
+/// What a client believes in, so that its clock may go slower than the leader's.
+const BELIEF_MS: u64 = LEASE_MS * 9 / 10;
 
 /// What a token stands for.
 enum Sent {
@@ -36,6 +38,8 @@ pub struct Client {
     last_send: u64,
     /// Until when it believes to own the shard.
     pub lease_until: u64,
+    /// It stands still until then.
+    pub paused_until: u64,
     acknowledged: Position,
     pub done: u64,
 }
@@ -51,6 +55,7 @@ impl Client {
             sent: BTreeMap::new(),
             last_send: 0,
             lease_until: 0,
+            paused_until: 0,
             acknowledged: 0,
             done: 0,
         }
@@ -159,7 +164,7 @@ impl Client {
                 self.epoch = *epoch;
                 self.builder = Some(BlockBuilder::new(self.group, *tail, *chain));
                 self.unacknowledged.clear();
-                self.lease_until = owner_from + LEASE_MS;
+                self.lease_until = owner_from + BELIEF_MS;
             }
             (Sent::Append { block, epoch }, Outcome::Appended { .. }) => {
                 let Ok(block) = Block::decode(block) else { return };
@@ -168,11 +173,11 @@ impl Client {
                 if epoch == self.epoch {
                     self.acknowledged = self.acknowledged.max(block.last_position());
                     self.unacknowledged.retain(|waiting| waiting != block.bytes());
-                    self.lease_until = self.lease_until.max(sent_at + LEASE_MS);
+                    self.lease_until = self.lease_until.max(sent_at + BELIEF_MS);
                 }
             }
             (Sent::Renew { epoch }, Outcome::Renewed { .. }) if epoch == self.epoch => {
-                self.lease_until = self.lease_until.max(sent_at + LEASE_MS);
+                self.lease_until = self.lease_until.max(sent_at + BELIEF_MS);
             }
             (Sent::Append { epoch, .. } | Sent::Renew { epoch }, Outcome::Fenced { .. }) => {
                 model.fenced += 1;

@@ -1,6 +1,6 @@
 //! Deterministic simulation of the consensus driver: three replicas with two groups each, over disks that lose
 //! what was not synced and a network that loses, delays, reorders and repeats; crashes at every step of
-//! persistence, partitions, slow, failing and wiped disks. A seed decides everything.
+//! persistence, partitions, slow, failing and wiped disks, clocks of different speed, pauses, and a log that moves between five nodes. A seed decides everything.
 //!
 //! * `cargo test --release -p logsvc-raft` runs [`DEFAULT_SEEDS`] seeds.
 //! * `FASTKEEP_SIM_SEEDS=10000 cargo test --release -p logsvc-raft --test sim` runs more.
@@ -75,6 +75,8 @@ fn add(sum: &mut Report, report: &Report) {
     sum.replaced += report.replaced;
     sum.trimmed += report.trimmed;
     sum.installed += report.installed;
+    sum.moved += report.moved;
+    sum.paused += report.paused;
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn seeds() {
             println!("{seeds} seeds: {sum:?}");
             // The run is worth nothing if the faults did not happen.
             assert!(sum.crashes > seeds && sum.replaced > 0 && sum.installed > 0 && sum.trimmed > 0);
-            assert!(sum.fenced > 0 && sum.acknowledged > seeds * 20);
+            assert!(sum.moved > 0 && sum.paused > 0 && sum.fenced > 0 && sum.acknowledged > seeds * 20);
         }
         Err((seed, text)) => panic!(
             "seed {seed} fails: {text}\nreplay: FASTKEEP_SIM_SEED={seed} cargo test --release -p logsvc-raft --test sim -- seeds --nocapture"

@@ -1,4 +1,4 @@
-//! Three nodes, their disks and writers, a network, clients, and everything that can go wrong; one event after
+//! Five nodes, three to five of which keep the log, their disks and writers, a network, clients, and everything that can go wrong; one event after
 //! the other, in an order that follows from the seed alone.
 
 use std::cmp::Reverse;
@@ -16,7 +16,9 @@ use crate::disk::SimDisk;
 use crate::model::Model;
 use crate::rng::Rng;
 
-pub const NODES: usize = 3;
+/// Machines; the log is founded on the first [`FOUNDING`] of them and moves to others.
+pub const NODES: usize = 5;
+const FOUNDING: usize = 3;
 const TICK_MS: u64 = 10;
 const CHAOS_MS: u64 = 4_000;
 const HEAL_MS: u64 = 12_000;
@@ -43,6 +45,7 @@ enum Event {
     Restart { node: usize },
     Rejoin { node: usize, group: GroupId },
     Reconnect,
+    Roster { node: usize, version: u64, nodes: Vec<u16> },
     FastDisk { node: usize },
 }
 
@@ -77,6 +80,11 @@ struct Process {
     writing: bool,
     slow: bool,
     clock_offset: u64,
+    /// How fast its clock runs, in thousandths; the leases' margin covers it.
+    clock_rate: u64,
+    /// The process stands still until then (SIGSTOP, a long pause of the machine): what comes meanwhile waits.
+    paused_until: u64,
+    roster_version: u64,
 }
 
 /// What a run did, for the tests and the printed summary.
@@ -90,6 +98,8 @@ pub struct Report {
     pub replaced: u64,
     pub trimmed: u64,
     pub installed: u64,
+    pub moved: u64,
+    pub paused: u64,
 }
 
 pub struct World {
@@ -102,6 +112,9 @@ pub struct World {
     owner_of_token: BTreeMap<u64, usize>,
     token: u64,
     model: Model,
+    /// Numbers of the nodes that are to keep the log, and those before them.
+    roster: Vec<u16>,
+    former: Vec<u16>,
     /// `cut[a][b]`: nothing gets from a to b.
     cut: [[bool; NODES]; NODES],
     loss: u64,
@@ -123,8 +136,12 @@ impl World {
             writing: false,
             slow: false,
             clock_offset: number * 1_000_000,
+            clock_rate: 1000,
+            paused_until: 0,
+            roster_version: 0,
         };
-        let machines = (0..NODES as u64).map(machine).collect();
+        let mut machines: Vec<Process> = (0..NODES as u64).map(machine).collect();
+        machines.iter_mut().for_each(|machine| machine.clock_rate = rng.between(960, 1040));
         let clients = (0..3).map(|i| Client::new(0, format!("owner {i}"))).collect();
         let loss = rng.below(60);
         let mut world = Self {
@@ -137,6 +154,8 @@ impl World {
             owner_of_token: BTreeMap::new(),
             token: 0,
             model: Model::default(),
+            roster: (1..=FOUNDING as u16).collect(),
+            former: (1..=FOUNDING as u16).collect(),
             cut: [[false; NODES]; NODES],
             loss,
             chaos: true,
@@ -161,11 +180,11 @@ impl World {
     fn found_cluster(&mut self) {
         let ids: Vec<Vec<ReplicaId>> = GROUPS
             .iter()
-            .map(|_| (1..=NODES as u16).map(|node| ReplicaId::new(node, self.rng.next())).collect())
+            .map(|_| (1..=FOUNDING as u16).map(|node| ReplicaId::new(node, self.rng.next())).collect())
             .collect();
         for node in 0..NODES {
             self.start(node);
-            for (group, voters) in GROUPS.iter().zip(&ids) {
+            for (group, voters) in GROUPS.iter().zip(&ids).filter(|_| node < FOUNDING) {
                 let input = Input::Bootstrap { group: *group, replica: voters[node], voters: voters.clone() };
                 self.input(node, input);
             }
@@ -206,9 +225,23 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        let waits = match &event {
+            Event::Tick { node: at } | Event::Frame { to: at, .. } | Event::Request { node: at, .. } => {
+                self.machines[*at].paused_until
+            }
+            Event::Turn { client } => self.clients[*client].paused_until,
+            Event::Reply { token, .. } => {
+                self.owner_of_token.get(token).map_or(0, |client| self.clients[*client].paused_until)
+            }
+            _ => 0,
+        };
+        if waits > self.now {
+            return self.after(waits - self.now, event);
+        }
         match event {
             Event::Tick { node } => {
-                let now_ms = self.now + self.machines[node].clock_offset;
+                let machine = &self.machines[node];
+                let now_ms = self.now * machine.clock_rate / 1000 + machine.clock_offset;
                 self.input(node, Input::Tick { now_ms });
                 if self.now.is_multiple_of(3) {
                     self.input(node, Input::TellCommit);
@@ -226,8 +259,25 @@ impl World {
             Event::MetaTurn => self.meta_turn(),
             Event::Chaos => self.cause_chaos(),
             Event::Restart { node } => self.restart(node),
-            Event::Rejoin { node, group } if self.has_stopped(node, group) => self.rejoin(node, group),
+            Event::Rejoin { node, group } if self.has_stopped(node, group) => {
+                if self.belongs(node) {
+                    self.rejoin(node, group);
+                } else {
+                    // It may belong again later.
+                    self.after(100, Event::Rejoin { node, group });
+                }
+            }
             Event::Rejoin { .. } => {}
+            // As the metadata has it: nobody hears of an older one later.
+            Event::Roster { node, version, .. } if version < self.machines[node].roster_version => {}
+            Event::Roster { node, version, nodes } => {
+                self.machines[node].roster_version = version;
+                let belongs = nodes.contains(&(node as u16 + 1));
+                self.input(node, Input::Roster { nodes });
+                if belongs {
+                    self.join_missing(node);
+                }
+            }
             Event::Reconnect => self.cut = [[false; NODES]; NODES],
             Event::FastDisk { node } => self.machines[node].slow = false,
         }
@@ -452,6 +502,60 @@ impl World {
             Node::open(Self::config(at), self.machines[at].disk.clone()).expect("the disk can be read");
         assert!(node.damaged().is_empty(), "node {at} finds damage: {:?}", node.damaged());
         self.machines[at].node = Some(node);
+        let nodes = self.roster.clone();
+        self.machines[at].roster_version = self.report.moved;
+        self.input(at, Input::Roster { nodes });
+    }
+
+    fn belongs(&self, at: usize) -> bool {
+        self.roster.contains(&(at as u16 + 1))
+    }
+
+    /// A member of the roster without some group asks to be taken in.
+    fn join_missing(&mut self, at: usize) {
+        for group in GROUPS {
+            let known = self.machines[at].disk.with_rows(group, |_| ()).is_some();
+            if !known && self.machines[at].node.is_some() {
+                self.rejoin(at, group);
+            }
+        }
+    }
+
+    /// Another set of nodes is to keep the log. Everybody hears of it at another moment. When all is whole, a newcomer has an
+    /// empty disk; else somebody changes his mind.
+    fn move_log(&mut self) {
+        let whole = self.whole();
+        let mut next = self.former.clone();
+        if whole {
+            next = self.roster.clone();
+            let outside: Vec<u16> = (1..=NODES as u16).filter(|node| !next.contains(node)).collect();
+            let newcomer = outside.get(self.rng.below(outside.len().max(1) as u64) as usize).copied();
+            let leaver = self.rng.below(next.len() as u64) as usize;
+            if newcomer.is_none() || next.len() > FOUNDING && self.rng.chance(400) {
+                next.remove(leaver);
+            } else if self.rng.chance(600) {
+                next.remove(leaver);
+                next.extend(newcomer);
+            } else {
+                next.extend(newcomer);
+            }
+            let new: Vec<u16> = next.iter().copied().filter(|node| !self.roster.contains(node)).collect();
+            for node in new {
+                self.crash(usize::from(node) - 1);
+                self.machines[usize::from(node) - 1].disk.wipe();
+            }
+        }
+        self.former = std::mem::replace(&mut self.roster, next);
+        self.report.moved += 1;
+        self.note("roster", self.roster.len() as u64, self.roster.iter().map(|node| 1 << node).sum());
+        self.tell_roster(200);
+    }
+
+    fn tell_roster(&mut self, within: u64) {
+        for node in 0..NODES {
+            let delay = self.rng.below(within.max(1));
+            self.after(delay, Event::Roster { node, version: self.report.moved, nodes: self.roster.clone() });
+        }
     }
 
     fn restart(&mut self, at: usize) {
@@ -460,11 +564,8 @@ impl World {
         }
         self.note("start", at as u64, 0);
         self.start(at);
-        for group in GROUPS {
-            let known = self.machines[at].disk.with_rows(group, |_| ()).is_some();
-            if !known {
-                self.rejoin(at, group);
-            }
+        if self.belongs(at) {
+            self.join_missing(at);
         }
         self.pump(at);
     }
@@ -501,10 +602,14 @@ impl World {
     fn whole(&self) -> bool {
         GROUPS.iter().all(|group| {
             let mut members = None;
-            self.machines.iter().all(|machine| {
+            let belonging = self.machines.iter().enumerate().filter(|(at, _)| self.belongs(*at));
+            let mut wanted = self.roster.clone();
+            wanted.sort_unstable();
+            belonging.map(|(_, machine)| machine).all(|machine| {
                 let status = machine.node.as_ref().and_then(|node| node.status(*group));
                 let Some(status) = status else { return false };
-                let settled = status.members.voters.len() == NODES
+                let nodes: Vec<u16> = status.members.voters.iter().map(|id| ReplicaId(*id).node()).collect();
+                let settled = nodes == wanted
                     && status.members.learners.is_empty()
                     && status.members.voters_outgoing.is_empty()
                     && status.members.voters.contains(&status.replica.0)
@@ -521,7 +626,7 @@ impl World {
         let next = self.rng.between(30, 250);
         self.after(next, Event::Chaos);
         let at = self.rng.below(NODES as u64) as usize;
-        match self.rng.below(10) {
+        match self.rng.below(14) {
             0 | 1 => self.crash(at),
             2 => self.partition(at),
             3 => {
@@ -529,8 +634,8 @@ impl World {
                 let delay = self.rng.between(100, 800);
                 self.after(delay, Event::FastDisk { node: at });
             }
-            4 if self.whole() => self.wipe(at),
-            5 if self.whole() => self.condemn(at),
+            4 if self.whole() && self.belongs(at) => self.wipe(at),
+            5 if self.whole() && self.belongs(at) => self.condemn(at),
             6 => self.fail_disk(at),
             7 => {
                 let to = self.rng.below(NODES as u64) as u16 + 1;
@@ -539,7 +644,22 @@ impl World {
                     self.input(node, Input::Request { group: 0, token: 0, request });
                 }
             }
-            8 => self.loss = self.rng.below(150),
+            8 | 9 => self.move_log(),
+            10 => {
+                let until = self.now + self.rng.between(50, 900);
+                self.note("pause of a node", at as u64, until);
+                self.machines[at].paused_until = until;
+                self.report.paused += 1;
+            }
+            11 => {
+                // Longer than a lease, mostly: it wakes as a primary that another one has followed.
+                let client = self.rng.below(self.clients.len() as u64) as usize;
+                let until = self.now + self.rng.between(100, 1200);
+                self.note("pause of a client", client as u64, until);
+                self.clients[client].paused_until = until;
+                self.report.paused += 1;
+            }
+            12 => self.loss = self.rng.below(150),
             _ => self.read(at),
         }
     }
@@ -666,8 +786,8 @@ impl World {
             let status = machine.node.as_ref().and_then(|node| node.status(group));
             status.is_some_and(|status| status.role == Role::Leader)
         };
-        let first = if any == 0 { [0, 1, 2] } else { [any, (any + 1) % NODES, (any + 2) % NODES] };
-        first.into_iter().find(|at| leads(&self.machines[*at])).unwrap_or(any)
+        let mut first = (0..NODES).map(|step| (any + step) % NODES);
+        first.find(|at| leads(&self.machines[*at])).unwrap_or(any)
     }
 
     fn reply(&mut self, token: u64, result: &Result<Change, Refusal>) {
@@ -688,6 +808,7 @@ impl World {
             self.machines[at].slow = false;
         }
         let before: u64 = self.clients.iter().map(|client| client.done).sum();
+        self.tell_roster(1);
         let deadline = self.now + HEAL_MS;
         loop {
             self.run_until(self.now + 200);
@@ -705,7 +826,7 @@ impl World {
         self.clients_active = false;
         self.run_until(self.now + LEASE_MS + 500);
         let mut maps = Vec::new();
-        for at in 0..NODES {
+        for at in (0..NODES).filter(|at| self.belongs(*at)).collect::<Vec<_>>() {
             let node = self.machines[at].node.as_ref().expect("every node is up");
             for group in GROUPS {
                 let applied = node.status(group).map(|status| status.applied);
@@ -715,7 +836,8 @@ impl World {
             self.read(at);
         }
         assert!(maps.windows(2).all(|pair| pair[0] == pair[1]), "metadata differs");
-        let tail = self.machines[0].node.as_ref().and_then(|node| node.status(0)).map_or(0, |s| s.tail());
+        let first = usize::from(self.roster[0]) - 1;
+        let tail = self.machines[first].node.as_ref().and_then(|node| node.status(0)).map_or(0, |s| s.tail());
         assert!(tail >= self.model.acknowledged_position(0), "acknowledged records are gone");
     }
 
