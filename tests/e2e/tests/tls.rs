@@ -179,6 +179,37 @@ fn protocols_are_those_that_are_set() {
     let running = server(folder.path(), &authority, &own, &["--tls-auth-clients", "no"]).start();
     let stream = authority.connect(running.tls_port, None).unwrap();
     assert_eq!(stream.conn.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_3));
+
+    // Cipher suites by name, while it runs, for new connections; what can't be had is refused by name and changes nothing.
+    let mut client = running.client();
+    let suite = || {
+        let stream = authority.connect(running.tls_port, None).unwrap();
+        stream.conn.negotiated_cipher_suite().unwrap().suite()
+    };
+    assert_eq!(client.text("CONFIG SET tls-ciphersuites TLS_CHACHA20_POLY1305_SHA256"), "OK");
+    assert_eq!(suite(), rustls::CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
+    let two = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
+    let said = client.text(&format!("CONFIG SET tls-ciphersuites {two} tls-prefer-server-ciphers yes"));
+    assert_eq!(said, "OK");
+    assert_eq!(suite(), rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let ecdsa = "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+    assert_eq!(client.text(&format!("CONFIG SET tls-protocols TLSv1.2 tls-ciphers {ecdsa}")), "OK");
+    assert!(format!("{:?}", suite()).ends_with("WITH_CHACHA20_POLY1305_SHA256"));
+    for (name, value, why) in [
+        ("tls-ciphers", "DEFAULT:!MEDIUM", "`DEFAULT` is none of the suites"),
+        ("tls-ciphersuites", "TLS_AES_128_CCM_SHA256", "TLS_AES_256_GCM_SHA384"),
+        ("tls-key-file-pass", "secret", "without a passphrase"),
+        ("tls-ca-cert-dir", "/etc/ssl", "tls-ca-cert-file"),
+        ("tls-client-cert-file", own.cert.to_str().unwrap(), "belong together"),
+        ("tls-session-caching", "no", "tickets"),
+        ("tls-port", "7000", "immutable"),
+        ("tls-cluster", "yes", "immutable"),
+    ] {
+        let said = client.text(&format!("CONFIG SET {name} {value}"));
+        assert!(said.starts_with("-ERR") && said.contains(why), "{name}: {said}");
+    }
+    assert_eq!(config(&mut client, "tls-ciphers"), ecdsa);
+    assert_eq!(config(&mut client, "tls-ciphersuites"), two);
 }
 
 #[test]
@@ -219,6 +250,8 @@ fn what_cannot_be_used_is_named_and_nothing_starts() {
         ("--tls-auth-clients", "maybe", "maybe"),
         ("--tls-ca-cert-file", "", "tls.ca_cert_file"),
         ("--tls-cert-file", "", "tls.cert_file"),
+        ("--tls-ciphers", "HIGH", "`HIGH` is none of the suites"),
+        ("--tls-client-key-file", "alone.key", "belong together"),
     ] {
         let why = try_with(&own, &[flag, value]);
         assert!(why.contains(said), "{why}");
