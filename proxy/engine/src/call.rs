@@ -155,6 +155,26 @@ impl<'a> Call<'a> {
         Some(entry)
     }
 
+    /// Deletes what is at the key in argument `arg`, which the result of the command replaces; the result counts as used as
+    /// often as it was.
+    pub(crate) fn replace(&mut self, arg: usize) {
+        let key = self.key(arg);
+        if let Some(entry) = self.find(key) {
+            let handle = self.handle(&entry);
+            self.fx.delete(key, handle, Reason::Command);
+            self.keep_frequency(&entry, (key.db, arg));
+        }
+    }
+
+    /// What the command puts at the key in argument `arg` of database `db` counts as used as often as `entry`. (Idle times
+    /// need no care: it is used now.)
+    pub(crate) fn keep_frequency(&mut self, entry: &Entry<'_>, (db, arg): (u8, usize)) {
+        if self.ks.counts_frequency() {
+            let frequency = Some(self.ks.frequency(entry) as u8);
+            self.request = Some(Request::SetAccess { db, arg, idle_seconds: None, frequency });
+        }
+    }
+
     /// As [`Call::find`], but it does not count as a use: for questions about a key, not for its value.
     #[inline]
     pub fn peek(&mut self, key: Key<'a>) -> Option<Entry<'a>> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proxy_store::{DATABASES, Elem, Entry, Key, Reason, Value};
 
-use crate::call::{Call, Request};
+use crate::call::Call;
 use crate::errors::Fail;
 
 /// Up to so many keys a repetition is looked for by comparing them all.
@@ -98,7 +98,7 @@ fn move_value(call: &mut Call<'_>, only_free: bool) -> Result<bool, Fail> {
         return Ok(false);
     }
     write_move(call, &entry, from, to);
-    take_frequency_along(call, &entry, (to.db, 2));
+    call.keep_frequency(&entry, (to.db, 2));
     Ok(true)
 }
 
@@ -143,7 +143,7 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
     let moved = match call.find(from) {
         Some(entry) if call.find(to).is_none() => {
             write_move(call, &entry, from, to);
-            take_frequency_along(call, &entry, (to.db, 1));
+            call.keep_frequency(&entry, (to.db, 1));
             true
         }
         _ => false,
@@ -161,14 +161,6 @@ fn write_move(call: &mut Call<'_>, entry: &Entry<'_>, from: Key<'_>, to: Key<'_>
     } else {
         call.fx.delete(from, handle, Reason::Command);
         call.fx.put_value(to, None, entry.value(), entry.expire_at());
-    }
-}
-
-/// A key that is moved stays as much used as it was. (Idle times need no care: moving is a use.)
-fn take_frequency_along(call: &mut Call<'_>, entry: &Entry<'_>, (db, arg): (u8, usize)) {
-    if call.ks.counts_frequency() {
-        let frequency = Some(call.ks.frequency(entry) as u8);
-        call.request = Some(Request::SetAccess { db, arg, idle_seconds: None, frequency });
     }
 }
 

@@ -299,10 +299,7 @@ fn store(call: &mut Call<'_>, algebra: Algebra) -> Result<(), Fail> {
     let sets = sets(call, 2, call.args.len())?;
     let members = combine(algebra, sets);
     let key = call.key(1);
-    if let Some(entry) = call.find(key) {
-        let handle = call.handle(&entry);
-        call.fx.delete(key, handle, Reason::Command);
-    }
+    call.replace(1);
     let mut fx = call.fx.set_add(key, None);
     for member in &members {
         fx.item(&member.elem().to_cow());

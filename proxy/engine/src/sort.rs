@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use proxy_resp::Args;
 use proxy_store::types::End;
-use proxy_store::{Elem, Key, Reason, Value};
+use proxy_store::{Elem, Key, Value};
 
 use crate::call::Call;
 use crate::errors::Fail;
@@ -277,10 +277,7 @@ fn store<'a>(call: &mut Call<'a>, chosen: &[Elem<'a>], options: &Options, destin
         }
     }
     let key = call.key(destination);
-    if let Some(entry) = call.find(key) {
-        let handle = call.handle(&entry);
-        call.fx.delete(key, handle, Reason::Command);
-    }
+    call.replace(destination);
     let mut fx = call.fx.list_push(key, None, End::Right);
     values.iter().for_each(|value| fx.item(value));
     drop(fx);

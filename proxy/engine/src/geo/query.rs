@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use proxy_store::{Reason, ZSet};
+use proxy_store::ZSet;
 
 use super::hash::{self, Point};
 use super::search::{Found, Shape, search};
@@ -310,10 +310,7 @@ fn store(call: &mut Call<'_>, found: Vec<Found<'_>>, query: &Query, destination:
     // Ascending, as sorted sets are written fastest.
     let mut scored: Vec<_> = found.into_iter().map(|one| (score(&one), one.member)).collect();
     scored.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal).then_with(|| a.1.cmp(&b.1)));
-    if let Some(entry) = call.find(key) {
-        let handle = call.handle(&entry);
-        call.fx.delete(key, handle, Reason::Command);
-    }
+    call.replace(destination);
     let mut fx = call.fx.zset_add(key, None);
     scored.iter().for_each(|(score, member)| fx.item(&member.to_cow(), *score));
     let count = fx.count();

@@ -61,7 +61,9 @@ pub(crate) fn pfadd(call: &mut Call<'_>) -> Result<(), Fail> {
     let key = call.key(1);
     let found = find(call, key)?;
     let old = found.as_ref().map_or(&b""[..], |(bytes, _)| bytes);
-    let mut sketch = if found.is_some() { Sketch::new(old.to_vec()) } else { Sketch::empty() };
+    let sparse_max = call.ks.limits().hll_sparse_max_bytes;
+    let mut sketch =
+        if found.is_some() { Sketch::new(old.to_vec(), sparse_max) } else { Sketch::empty(sparse_max) };
     let mut changed = found.is_none();
     for element in call.args.slice(2..).iter() {
         let (place, rank) = place_and_rank(element);
@@ -128,7 +130,9 @@ pub(crate) fn pfmerge(call: &mut Call<'_>) -> Result<(), Fail> {
     let key = call.key(1);
     let found = find(call, key)?;
     let old = found.as_ref().map_or(&b""[..], |(bytes, _)| bytes);
-    let mut sketch = if found.is_some() { Sketch::new(old.to_vec()) } else { Sketch::empty() };
+    let sparse_max = call.ks.limits().hll_sparse_max_bytes;
+    let mut sketch =
+        if found.is_some() { Sketch::new(old.to_vec(), sparse_max) } else { Sketch::empty(sparse_max) };
     if dense {
         sketch.make_dense().ok_or(CORRUPT)?;
     }
@@ -160,7 +164,7 @@ pub(crate) fn pfdebug(call: &mut Call<'_>) -> Result<(), Fail> {
         }
         call.out.bulk(sparse::describe(sketch::body(bytes)).as_bytes());
     } else if call.is(1, "TODENSE") || call.is(1, "GETREG") {
-        let mut sketch = Sketch::new(bytes.to_vec());
+        let mut sketch = Sketch::new(bytes.to_vec(), call.ks.limits().hll_sparse_max_bytes);
         sketch.make_dense().ok_or(CORRUPT)?;
         if !sketch::is_dense(bytes) {
             log(call, key, handle, bytes, &mut sketch);
@@ -187,7 +191,8 @@ pub(crate) fn pfselftest(call: &mut Call<'_>) -> Result<(), Fail> {
     /// Three times the standard error of 16384 registers.
     const TOLERANCE: f64 = 3.0 * 1.04 / 128.0;
     let failed = |what: &str| Fail::owned(format!("ERR TESTFAILED {what}"));
-    let (mut dense, mut sparse) = (Sketch::empty(), Sketch::empty());
+    let sparse_max = call.ks.limits().hll_sparse_max_bytes;
+    let (mut dense, mut sparse) = (Sketch::empty(sparse_max), Sketch::empty(sparse_max));
     dense.make_dense().ok_or(CORRUPT)?;
     for element in 0..ELEMENTS {
         let (place, rank) = place_and_rank(&element.to_le_bytes());

@@ -15,8 +15,6 @@ const SPARSE: u8 = 1;
 const STALE: u8 = 0x80;
 const REGISTER_BITS: usize = 6;
 const DENSE_LEN: usize = HEADER + REGISTERS * REGISTER_BITS / 8;
-/// A sparse form longer than this, header included, becomes dense (`hll-sparse-max-bytes`).
-const SPARSE_MAX: usize = 3000;
 
 /// Whether `bytes` look like a HyperLogLog.
 pub(super) fn is_sketch(bytes: &[u8]) -> bool {
@@ -62,23 +60,25 @@ pub(super) fn registers(bytes: &[u8]) -> Option<Vec<u8>> {
 /// A HyperLogLog that is being changed.
 pub(super) struct Sketch {
     bytes: Vec<u8>,
+    /// A sparse form longer than this, header included, becomes dense (`hll-sparse-max-bytes`).
+    sparse_max: usize,
     /// Where dense registers were changed: offsets of groups of three bytes.
     touched: Vec<usize>,
 }
 
 impl Sketch {
     /// `bytes` passed [`is_sketch`].
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes, touched: Vec::new() }
+    pub fn new(bytes: Vec<u8>, sparse_max: usize) -> Self {
+        Self { bytes, sparse_max, touched: Vec::new() }
     }
 
     /// One that has seen nothing.
-    pub fn empty() -> Self {
+    pub fn empty(sparse_max: usize) -> Self {
         let mut bytes = MAGIC.to_vec();
         bytes.push(SPARSE);
         bytes.resize(HEADER, 0);
         bytes.extend_from_slice(&sparse::EMPTY);
-        Self::new(bytes)
+        Self::new(bytes, sparse_max)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -108,7 +108,7 @@ impl Sketch {
             return self.raise_dense(place, rank);
         }
         let mut runs = self.bytes.split_off(HEADER);
-        let outcome = sparse::raise(&mut runs, place, rank, SPARSE_MAX - HEADER);
+        let outcome = sparse::raise(&mut runs, place, rank, self.sparse_max.saturating_sub(HEADER));
         self.bytes.append(&mut runs);
         match outcome? {
             sparse::Raised::Done(changed) => Some(changed),
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn both_forms_hold_the_same_registers() {
         let mut rng = SmallRng::seed_from_u64(3);
-        let (mut sparse, mut dense) = (Sketch::empty(), Sketch::empty());
+        let (mut sparse, mut dense) = (Sketch::empty(3000), Sketch::empty(3000));
         dense.make_dense().expect("an empty sketch is whole");
         let mut model = vec![0u8; REGISTERS];
         for step in 0..4000 {
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_rank_that_runs_cannot_hold_makes_it_dense() {
-        let mut sketch = Sketch::empty();
+        let mut sketch = Sketch::empty(3000);
         assert_eq!(sketch.raise(5, 32), Some(true));
         assert!(!is_dense(sketch.bytes()));
         assert_eq!(sketch.raise(6, 33), Some(true));

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use proxy_store::{Elem, Reason, Set, Value, ZSet};
+use proxy_store::{Elem, Set, Value, ZSet};
 
 use super::{member, members_header, stored};
 use crate::call::Call;
@@ -255,10 +255,7 @@ fn store(call: &mut Call<'_>, operation: Operation, name: &str) -> Result<(), Fa
     // The log must not depend on the order of a hash table.
     members.sort_unstable_by(order);
     let key = call.key(1);
-    if let Some(entry) = call.find(key) {
-        let handle = call.handle(&entry);
-        call.fx.delete(key, handle, Reason::Command);
-    }
+    call.replace(1);
     let mut fx = call.fx.zset_add(key, None);
     for (name, score) in &members {
         fx.item(&name.elem().to_cow(), stored(*score));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use proxy_store::types::{LexBound, ScoreBound};
-use proxy_store::{Elem, Reason, ZSet};
+use proxy_store::{Elem, ZSet};
 
 use super::bounds::{lex_bounds, score_bounds};
 use super::{member, members_header, read};
@@ -187,10 +187,7 @@ pub(crate) fn zrangestore(call: &mut Call<'_>) -> Result<(), Fail> {
     let ends = request.ends(call)?;
     let zset = read(call, 2)?;
     let key = call.key(1);
-    if let Some(entry) = call.find(key) {
-        let handle = call.handle(&entry);
-        call.fx.delete(key, handle, Reason::Command);
-    }
+    call.replace(1);
     let mut fx = call.fx.zset_add(key, None);
     if let Some(zset) = zset {
         let selection = request.select(&ends, zset);

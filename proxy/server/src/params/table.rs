@@ -291,7 +291,7 @@ pub(crate) static PARAMS: &[Param] = &[
         .alias("list-max-ziplist-size"),
     limit!(bytes, "stream-node-max-bytes", stream_node_max_bytes, (0, MAX)),
     limit!(number, "stream-node-max-entries", stream_node_max_entries, (0, MAX)),
-    held_bytes("hll-sparse-max-bytes", "3000", "the border of sparse HyperLogLogs is fixed"),
+    limit!(bytes, "hll-sparse-max-bytes", hll_sparse_max_bytes, (0, MAX)),
     held_number("list-compress-depth", "0", "chunks of lists are not compressed"),
     // Durability and snapshots.
     held("appendonly", Form::Bool, "yes", NO_AOF),

@@ -47,6 +47,10 @@ impl Keyspace {
                 }
             }
             Effect::SetString { value, expire, .. } => {
+                if handle.is_none() {
+                    // Nobody has looked the key up before, which would have been its use.
+                    self.used(&target);
+                }
                 self.set_string(&target, string(value), *expire, position);
             }
             Effect::AppendString { tail, .. } => self.append(&target, tail, position),
@@ -92,6 +96,16 @@ impl Keyspace {
         let hash = self.hasher.hash(key.bytes);
         let place = self.databases[database].find(key, hash).map(|found| found.0);
         Target { key, database, hash, place }
+    }
+
+    #[inline]
+    fn used(&self, target: &Target<'_>) {
+        if let Some(place) = target.place
+            && let Some(entry) =
+                self.databases[target.database].slot(target.key.slot).and_then(|slot| slot.at(place))
+        {
+            self.access.used(entry);
+        }
     }
 
     fn delete(&mut self, target: &Target<'_>, position: Position) {

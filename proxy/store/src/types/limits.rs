@@ -18,6 +18,8 @@ pub struct Limits {
     pub set_max_intset_entries: usize,
     /// Most bytes of a stream's node, 0 for no limit (`stream-node-max-bytes`).
     pub stream_node_max_bytes: usize,
+    /// Most bytes of a sparse HyperLogLog, its header included (`hll-sparse-max-bytes`).
+    pub hll_sparse_max_bytes: usize,
     /// Most entries of a stream's node, 0 for no limit (`stream-node-max-entries`).
     pub stream_node_max_entries: usize,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
             zset_max_listpack_value: 64,
             list_max_listpack_size: -2,
             set_max_intset_entries: 512,
+            hll_sparse_max_bytes: 3000,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
         }
