@@ -158,7 +158,7 @@ pub struct Primary {
 
 impl Default for Primary {
     fn default() -> Self {
-        Self { lease_ms: 3_000, lease_margin_ms: 300 }
+        Self { lease_ms: 1_000, lease_margin_ms: 100 }
     }
 }
 

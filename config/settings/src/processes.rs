@@ -62,7 +62,8 @@ impl Default for Up {
             redis_conf: String::new(),
             shards: 1,
             tls: Tls::default(),
-            primary: Primary::default(),
+            // Nobody waits for this lease to end: a start on the same data takes it over at once.
+            primary: Primary { lease_ms: 15_000, lease_margin_ms: 500 },
             limits: Limits::default(),
             engine: Engine::default(),
             memory: Memory::default(),
@@ -200,7 +201,7 @@ impl Default for Proxy {
             shards: 1,
             log: LogCluster::default(),
             node: Node::default(),
-            primary: Primary { lease_ms: 1_000, lease_margin_ms: 100 },
+            primary: Primary::default(),
             limits: Limits::default(),
             engine: Engine::default(),
             memory: Memory::default(),
