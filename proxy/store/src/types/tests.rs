@@ -20,6 +20,7 @@ fn small_limits() -> Limits {
         zset_max_listpack_value: 64,
         list_max_listpack_size: -1,
         set_max_intset_entries: 20,
+        hll_sparse_max_bytes: 3000,
     }
 }
 
