@@ -1,6 +1,6 @@
 //! Data sets change places: the RDB segments of our snapshot are loaded into a redis-server, and the RDB file of a
-//! redis-server is read here. Either way the digest has to be the same, and so has everything that XINFO says of
-//! streams, whose groups the digest leaves out.
+//! redis-server is read here. Either way the digest has to be the same, and so have the function libraries and everything
+//! that XINFO says of streams, whose groups the digest leaves out.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,19 +24,36 @@ pub fn compare(running: &Running, data: &Path, oracle: &Oracle) -> io::Result<Ve
     let mut differences = Vec::new();
     let mut redis = Server::connect(oracle.port, 2)?;
     let expected = redis.line("DEBUG DIGEST")?.text();
+    let libraries = redis.line("FUNCTION LIST WITHCODE")?;
+    if libraries.parts().is_empty() {
+        differences.push("there is no function library to exchange".to_owned());
+    }
     let mut check = |what: &str, files: &[PathBuf], streams_before: Streams| -> io::Result<()> {
         let reader = Oracle::start(&[]);
         let mut server = Server::connect(reader.port, 2)?;
+        let mut brought = false;
         for file in files {
             fs::copy(file, reader.rdb())?;
             let loaded = server.line("DEBUG RELOAD NOSAVE NOFLUSH")?.text();
             if loaded != "OK" {
                 differences.push(format!("{what}: redis-server does not load {}: {loaded}", file.display()));
             }
+            // Every shard has all libraries, and redis-server takes none twice.
+            let got = server.line("FUNCTION LIST WITHCODE")?;
+            if !got.parts().is_empty() {
+                brought = true;
+                if got != libraries {
+                    differences.push(format!("{what}: expected {libraries:?}\n  got      {got:?}"));
+                }
+                server.line("FUNCTION FLUSH")?;
+            }
         }
         let got = server.line("DEBUG DIGEST")?.text();
         if got != expected {
             differences.push(format!("{what}: digest {got}, expected {expected}"));
+        }
+        if !brought {
+            differences.push(format!("{what}: no function library came along"));
         }
         let loaded = streams(&mut server)?;
         for key in loaded.keys().chain(streams_before.keys()) {

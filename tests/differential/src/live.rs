@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 
 use crate::agreement::{agree, mirrored, name, removed_all, show};
 use crate::families::collections::Command;
-use crate::families::mix::{Mix, Step, key_positions};
+use crate::families::mix::{LIBRARY, Mix, Step, key_positions};
 use crate::frame::Frame;
 use crate::target::{Server, Target};
 
@@ -222,6 +222,8 @@ impl Live {
                 side.main.line(line)?;
                 side.other.line(line)?;
             }
+            let words: [&[u8]; 4] = [b"FUNCTION", b"LOAD", b"REPLACE", LIBRARY.as_bytes()];
+            side.main.run(&words.map(<[u8]>::to_vec).into())?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Random units of all families: single commands, transactions that a second connection may disturb, keys
 //! whose time comes. With several shards, the keys of one unit share a hash tag.
 
-use proxy_commands::{Id, KeyFlags, Routing, Row};
+use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_resp::OwnedArgs;
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -63,8 +63,27 @@ impl Mix<'_> {
         unit
     }
 
-    /// A command over data of any family.
+    /// A command over data of any family, now and then through a script or a function.
     fn data(&mut self) -> Command {
+        let scripted = !self.sharded && self.chance(6);
+        loop {
+            let command = self.plain();
+            if !scripted {
+                return command;
+            }
+            if writes_alike(&command) {
+                return self.in_script(command);
+            }
+        }
+    }
+
+    /// A script or function that runs a command.
+    fn in_script(&mut self, command: Command) -> Command {
+        let head: &[&str] = if self.chance(50) { &["EVAL", RUN, "0"] } else { &["FCALL", "run", "0"] };
+        head.iter().map(|word| word.as_bytes().to_vec()).chain(command).collect()
+    }
+
+    fn plain(&mut self) -> Command {
         loop {
             let command = match self.rng.random_range(0..100) {
                 0..36 => Keyed { rng: self.rng }.command(),
@@ -203,6 +222,24 @@ impl Mix<'_> {
         }
         unit
     }
+}
+
+/// Runs a command. Of replies with parts their number is given: what matters is what the command has done.
+const RUN: &str =
+    "local r = redis.pcall(unpack(ARGV)) if type(r) == 'table' then return r.err or r.ok or #r end return r";
+
+/// A library with a function that does what [`RUN`] does.
+pub const LIBRARY: &str = "#!lua name=running\n\
+    redis.register_function('run', function(keys, args) local r = redis.pcall(unpack(args)) \
+    if type(r) == 'table' then return r.err or r.ok or #r end return r end)";
+
+/// A command that writes, and whatever it draws at random or takes from the clock is no business of comparisons.
+fn writes_alike(command: &Command) -> bool {
+    let random = matches!(command[0].to_ascii_uppercase().as_slice(), b"SPOP" | b"XADD" | b"LTRIM");
+    !random
+        && row(command).is_some_and(|row| {
+            row.flags.has(Flags::WRITE) && matches!(row.routing, Routing::Keys | Routing::Split(_))
+        })
 }
 
 /// The row of a request that is not refused at once.
