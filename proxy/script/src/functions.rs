@@ -93,7 +93,7 @@ impl Functions {
         let run = || {
             function.set_environment(self.globals.clone())?;
             self.view.raw_set("__index", &self.loading)?;
-            machine.run_script.call(&function)
+            machine.load.call(&function)
         };
         let outcome = machine.outcome(run());
         let functions = machine.state.registering.borrow_mut().take().unwrap_or_default();

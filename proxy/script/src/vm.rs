@@ -166,6 +166,7 @@ pub(crate) struct Machine {
     pub(crate) state: Rc<State>,
     /// The globals behind what scripts see.
     pub(crate) real: Table,
+    pub(crate) load: Function,
     pub(crate) run_script: Function,
     pub(crate) run_function: Function,
     limits: Limits,
@@ -177,7 +178,8 @@ impl Machine {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libs, LuaOptions::default())?;
         let state = Rc::new(State::default());
-        let xpcall: Function = lua.globals().raw_get("xpcall")?;
+        let (xpcall, rawset): (Function, Function) =
+            (lua.globals().raw_get("xpcall")?, lua.globals().raw_get("rawset")?);
         let real = sandbox::prepare(&lua)?;
         real.raw_set("bit", bit::library(&lua)?)?;
         real.raw_set("cjson", cjson::library(&lua)?)?;
@@ -186,11 +188,12 @@ impl Machine {
         let at = Rc::clone(&state);
         let handler = lua.create_function(move |lua, error: Value| failed(lua, &at, error))?;
         let runner = lua.load(include_str!("runner.lua")).set_name(GLUE).into_function()?;
-        let (run_script, run_function): (Function, Function) = runner.call((xpcall, handler))?;
+        let (load, run_script, run_function): (Function, Function, Function) =
+            runner.call((xpcall, handler, rawset, &real))?;
         let at = Rc::clone(&state);
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(PAUSE_EVERY), move |_, _| pause(&at))?;
         lua.set_memory_limit(limits.memory_bytes)?;
-        Ok(Self { lua, state, real, run_script, run_function, limits, runs: Cell::new(0) })
+        Ok(Self { lua, state, real, load, run_script, run_function, limits, runs: Cell::new(0) })
     }
 
     pub(crate) fn begin(&self, host: Option<Rc<dyn Host>>) {
@@ -201,12 +204,16 @@ impl Machine {
         *self.state.failure.borrow_mut() = None;
     }
 
-    pub(crate) fn list(&self, args: Args<'_>) -> mlua::Result<Table> {
+    /// KEYS or ARGV; `None` for an empty one, which the runner makes for less than a call from here costs.
+    pub(crate) fn list(&self, args: Args<'_>) -> mlua::Result<Option<Table>> {
+        if args.is_empty() {
+            return Ok(None);
+        }
         let table = self.lua.create_table_with_capacity(args.len(), 0)?;
         for arg in args.iter() {
             table.raw_push(self.lua.create_string(arg)?)?;
         }
-        Ok(table)
+        Ok(Some(table))
     }
 
     /// What came of a run: the value, or why there is none.
@@ -318,11 +325,8 @@ impl Vm {
         };
         let machine = &self.machine;
         machine.begin(Some(host));
-        let arguments = || {
-            machine.real.raw_set("KEYS", machine.list(keys)?)?;
-            machine.real.raw_set("ARGV", machine.list(argv)?)
-        };
-        let outcome = arguments().and_then(|()| machine.run_script.call(function));
+        let arguments = || Ok((machine.list(keys)?, machine.list(argv)?));
+        let outcome = arguments().and_then(|(keys, argv)| machine.run_script.call((function, keys, argv)));
         machine.end(outcome, out)
     }
 }
