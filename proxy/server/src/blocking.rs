@@ -216,10 +216,9 @@ pub(crate) async fn keep_time(worker: Rc<Worker>) {
             },
         }
         worker.read_clock();
-        let (now, now_ms) = worker.now();
         for (_, local) in worker.locals() {
             let mut shard = local.shard.borrow_mut();
-            shard.set_clock(now, now_ms);
+            worker.tell_time(&mut shard);
             if shard.time_out() {
                 worker.kick();
             }

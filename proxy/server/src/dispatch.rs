@@ -314,8 +314,7 @@ pub(crate) fn admit(worker: &Worker, shard: &mut Shard, row: &Row) -> Result<(),
 /// As [`admit`], for a unit that may `write`.
 #[inline]
 pub(crate) fn admit_as(worker: &Worker, shard: &mut Shard, write: bool) -> Result<(), Unserved> {
-    let (now, now_ms) = worker.now();
-    shard.set_clock(now, now_ms);
+    worker.tell_time(shard);
     shard.admit(write)
 }
 
@@ -392,8 +391,7 @@ pub(crate) fn away(
     let stale = !is_script(row) && remote::wants_stale(worker, conn.info.id, row);
     if let Some(local) = held.filter(|_| stale) {
         let mut shard = local.shard.borrow_mut();
-        let (now, now_ms) = worker.now();
-        shard.set_clock(now, now_ms);
+        worker.tell_time(&mut shard);
         if shard.admits_stale_reads() {
             shard.run(row, args, session.db, slot, &mut batch.reply);
             if let Some(caller) = session.caller() {
@@ -472,8 +470,7 @@ fn run_on_shard(worker: &Rc<Worker>, from: usize, unit: Unit) {
     let write = unit.writes();
     worker.stopwatch.start();
     let mut shard = local.shard.borrow_mut();
-    let (now, now_ms) = worker.now();
-    shard.set_clock(now, now_ms);
+    worker.tell_time(&mut shard);
     let behind = local.parked_clients.borrow().contains(&unit.client);
     shard.set_caller(unit.caller);
     let actor = script::Actor { client: unit.client, user: unit.user.clone() };

@@ -19,7 +19,7 @@ use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
 use crate::script;
 use crate::session::{self, Session};
-use crate::worker::Worker;
+use crate::worker::{Local, Worker};
 use crate::{remote, split};
 
 pub(crate) const ABORT_LOADING: &str =
@@ -133,8 +133,7 @@ fn is_out_of_memory(worker: &Worker, shard: Option<ShardId>) -> bool {
         Some(id) => match worker.local(id) {
             Some(local) => {
                 let mut shard = local.shard.borrow_mut();
-                let (now, now_ms) = worker.now();
-                shard.set_clock(now, now_ms);
+                worker.tell_time(&mut shard);
                 let full = shard.make_room_if_admitted() == Room::None;
                 if shard.is_pending() {
                     worker.kick();
@@ -235,8 +234,7 @@ pub(crate) fn watch(
         match worker.local(shard).filter(|_| !conn.via_lane.get()) {
             Some(local) => {
                 let mut shard = local.shard.borrow_mut();
-                let (now, now_ms) = worker.now();
-                shard.set_clock(now, now_ms);
+                worker.tell_time(&mut shard);
                 for key in &keys {
                     shard.watch(id, db, key);
                 }
@@ -271,12 +269,8 @@ pub(crate) fn watch(
 
 /// Whether a shard is served by this worker, with nothing of the client on its way elsewhere.
 fn serves(worker: &Worker, conn: &Conn, shard: ShardId) -> bool {
-    let (now, now_ms) = worker.now();
-    worker.local(shard).is_none_or(|local| {
-        let mut shard = local.shard.borrow_mut();
-        shard.set_clock(now, now_ms);
-        shard.admit(false).is_ok()
-    }) && !conn.via_lane.get()
+    let admits = |local: &Local| dispatch::admit_as(worker, &mut local.shard.borrow_mut(), false).is_ok();
+    worker.local(shard).is_none_or(admits) && !conn.via_lane.get()
 }
 
 /// EXEC.
@@ -318,10 +312,8 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
         return Flow::Next;
     };
     if let Some(local) = worker.local(target).filter(|_| !conn.via_lane.get()) {
-        let (now, now_ms) = worker.now();
         let mut shard = local.shard.borrow_mut();
-        shard.set_clock(now, now_ms);
-        match shard.admit(multi.write) {
+        match dispatch::admit_as(worker, &mut shard, multi.write) {
             Ok(()) => {}
             Err(Unserved::Full) => return Flow::Park(target),
             Err(Unserved::Loading) => {

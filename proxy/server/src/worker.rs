@@ -193,6 +193,13 @@ impl Worker {
         self.now.get()
     }
 
+    /// Tells a shard the time as last read.
+    #[inline]
+    pub(crate) fn tell_time(&self, shard: &mut Shard) {
+        let (now, now_ms) = self.now();
+        shard.set_clock(now, now_ms);
+    }
+
     /// Has the committer run at the end of this turn.
     #[inline]
     pub(crate) fn kick(&self) {
@@ -271,11 +278,11 @@ impl Worker {
     fn tick(&self, ticks: u64) {
         self.clock_base.set((Instant::now(), unix_ms()));
         self.read_clock();
-        let (now, now_ms) = self.now();
+        let now_ms = self.now().1;
         self.follow_params();
         for (_, local) in self.locals() {
             let mut shard = local.shard.borrow_mut();
-            shard.set_clock(now, now_ms);
+            self.tell_time(&mut shard);
             // A bounded number of rounds, so that a flood of expiries leaves room for clients.
             let mut rounds = 0;
             self.stopwatch.start();

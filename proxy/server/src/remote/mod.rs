@@ -206,8 +206,7 @@ pub(crate) fn takes(worker: &Worker, unit: &Unit) -> bool {
     let away = || {
         let Some(local) = worker.local(unit.shard) else { return false };
         let mut shard = local.shard.borrow_mut();
-        let (now, now_ms) = worker.now();
-        shard.set_clock(now, now_ms);
+        worker.tell_time(&mut shard);
         let stale = shard.admits_stale_reads() && is_stale_read(worker, unit);
         !stale && shard.admit(false) == Err(Unserved::Loading)
     };

@@ -123,12 +123,9 @@ impl Runner {
         let Some((from, unit)) = self.lane.queue.borrow_mut().pop_front() else { return true };
         let worker = &self.worker;
         worker.read_clock();
-        let admitted = worker.local(unit.shard).map(|local| {
-            let mut shard = local.shard.borrow_mut();
-            let (now, now_ms) = worker.now();
-            shard.set_clock(now, now_ms);
-            shard.admit(unit.writes())
-        });
+        let admitted = worker
+            .local(unit.shard)
+            .map(|local| dispatch::admit_as(worker, &mut local.shard.borrow_mut(), unit.writes()));
         if admitted != Some(Ok(())) {
             self.lane.queue.borrow_mut().push_front((from, unit));
             return admitted == Some(Err(Unserved::Full));

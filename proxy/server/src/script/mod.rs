@@ -263,8 +263,7 @@ pub(crate) fn alone(
     let gate = shard.commit(gate);
     if was_long {
         worker.read_clock();
-        let (now, now_ms) = worker.now();
-        shard.set_clock(now, now_ms);
+        worker.tell_time(&mut shard);
         // What it has written only the log can confirm; what it has only read may be old by now.
         if gate == 0 && shard.admit(false).is_err() {
             out.truncate(start);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use logsvc_api::ShardId;
 use proxy_acl::User;
-use proxy_commands::{Id, Row};
+use proxy_commands::{Group, Id, Row};
 use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::WatchId;
 
@@ -207,35 +207,7 @@ pub(crate) fn run(
         Id::Readonly | Id::Readwrite => {
             remote::set_stale_reads(worker, conn, row.id == Id::Readonly, reply);
         }
-        Id::Asking
-        | Id::Cluster
-        | Id::ClusterAddslots
-        | Id::ClusterAddslotsrange
-        | Id::ClusterBumpepoch
-        | Id::ClusterCountFailureReports
-        | Id::ClusterCountkeysinslot
-        | Id::ClusterDelslots
-        | Id::ClusterDelslotsrange
-        | Id::ClusterFailover
-        | Id::ClusterFlushslots
-        | Id::ClusterForget
-        | Id::ClusterGetkeysinslot
-        | Id::ClusterHelp
-        | Id::ClusterInfo
-        | Id::ClusterKeyslot
-        | Id::ClusterLinks
-        | Id::ClusterMeet
-        | Id::ClusterMyid
-        | Id::ClusterNodes
-        | Id::ClusterReplicas
-        | Id::ClusterReplicate
-        | Id::ClusterReset
-        | Id::ClusterSaveconfig
-        | Id::ClusterSetConfigEpoch
-        | Id::ClusterSetslot
-        | Id::ClusterShards
-        | Id::ClusterSlaves
-        | Id::ClusterSlots => reply.error(remote::NO_CLUSTER),
+        _ if row.group == Group::Cluster => reply.error(remote::NO_CLUSTER),
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),
         Id::Info => info::info(worker, args, reply),
