@@ -9,7 +9,7 @@ use crate::errors::Fail;
 
 /// Up to so many keys a repetition is looked for by comparing them all.
 const FEW_KEYS: usize = 8;
-/// Values up to so many bytes are written down when they move to another slot.
+/// Values up to so many bytes are written down when they go to another slot.
 const SMALL_BYTES: usize = 64 << 10;
 /// What OBJECT REFCOUNT says of the small integers, which Redis shares among all keys.
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
@@ -123,7 +123,11 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Result<(), Fail> {
     }
     let copied = match call.find(from) {
         Some(entry) if replace || call.find(to).is_none() => {
-            call.fx.put_value(to, None, entry.value(), entry.expire_at());
+            if goes_by_name(&entry, from, to) {
+                call.fx.copy_value(from, to);
+            } else {
+                call.fx.put_value(to, None, entry.value(), entry.expire_at());
+            }
             true
         }
         _ => false,
@@ -152,11 +156,16 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Writes that a value goes from one key to another. Between slots a small value is written down: who reads the log slot by
-/// slot (the snapshotter) has to fetch it from the other slot otherwise, which costs more than the bytes.
+/// Whether the log says only where a value comes from, not what it is. Between slots a small one is written down: who reads
+/// the log slot by slot (the snapshotter) has to fetch it from the other slot otherwise, which costs more than the bytes.
+fn goes_by_name(entry: &Entry<'_>, from: Key<'_>, to: Key<'_>) -> bool {
+    from.slot == to.slot || entry.memory_bytes() > SMALL_BYTES
+}
+
+/// Writes that a value goes from one key to another.
 fn write_move(call: &mut Call<'_>, entry: &Entry<'_>, from: Key<'_>, to: Key<'_>) {
     let handle = call.handle(entry);
-    if from.slot == to.slot || entry.memory_bytes() > SMALL_BYTES {
+    if goes_by_name(entry, from, to) {
         call.fx.move_value(from, handle, to);
     } else {
         call.fx.delete(from, handle, Reason::Command);

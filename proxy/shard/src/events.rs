@@ -303,7 +303,7 @@ fn names(id: Id, args: Args<'_>, effect: &Effect<'_>, ks: &Keyspace) -> SmallVec
         },
         Effect::ExpireAt { .. } => SmallVec::from_slice(&[EXPIRE]),
         Effect::Persist { .. } => one(EventClasses::GENERIC, "persist"),
-        Effect::Put { .. } | Effect::MoveTo { .. } => match id {
+        Effect::Put { .. } | Effect::MoveTo { .. } | Effect::Copy { .. } => match id {
             Id::Restore | Id::RestoreAsking => one(EventClasses::GENERIC, "restore"),
             Id::Copy => one(EventClasses::GENERIC, "copy_to"),
             _ => none,

@@ -1,9 +1,8 @@
-//! The version of the engine: which records this build writes and understands. Raised with every change of effects that an older
-//! build can't read.
+//! The version of the engine: which records this process writes and understands.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-const ENGINE_VERSION: u16 = 2;
+use proxy_store::effect::ENGINE_VERSION;
 
 static POSES_AS_NEXT: AtomicBool = AtomicBool::new(false);
 

@@ -67,6 +67,9 @@ fn sample() -> Vec<u8> {
     fx.stream_group_destroy(key("x"), None, b"g");
     fx.move_value(key("t"), None, key("u"));
     fx.move_value(key("u"), None, key("t"));
+    for name in ["s", "i", "h", "l", "t", "z", "x"] {
+        fx.copy_value(key(name), key("copy"));
+    }
     fx.swap_databases(0, 3);
     fx.delete(Key::new(3, b"t"), None, Reason::Command);
     fx.flush_database(5);

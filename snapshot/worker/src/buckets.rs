@@ -1,15 +1,17 @@
 //! The log's effects, sorted by segment into files, in the order of the log. So each segment can be rewritten alone.
 //!
-//! A file holds frames: position u64, length u32, carried u32 (little endian), one encoded effect. A value that moves from
-//! one segment to another is *carried*: both halves of the move have its number (from 1; 0 for all other effects). Who
-//! replays the segment that it leaves writes it to a file of that number, from which the other segment takes it:
-//! expiry i64 (-1 for none), image. Files are this process's own and short-lived; nobody else reads them.
+//! A file holds frames: position u64, length u32, carried u32 (little endian), one encoded effect. A value that goes from
+//! one segment to another is *carried*: both halves of the move, or the copy's effect in both segments, have its number (from
+//! 1; 0 for all other effects). Who replays the segment that it comes from writes it to a file of that number, from which the
+//! other segment takes it: expiry i64 (-1 for none), image. Files are this process's own and short-lived; nobody else reads
+//! them.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proxy_store::effect::{Effect, decode, decode_one};
 use proxy_store::types::image;
@@ -26,7 +28,7 @@ const BUFFER_BYTES: usize = 8 << 20;
 pub struct Buckets {
     folder: tempfile::TempDir,
     /// Bucket of each slot.
-    of_slot: Vec<u16>,
+    of_slot: Arc<[u16]>,
     buckets: Vec<Bucket>,
     buffered: usize,
     /// Number of the last value carried.
@@ -37,7 +39,9 @@ pub struct Buckets {
 struct Bucket {
     buffer: Vec<u8>,
     in_file: bool,
-    /// Values that leave it for another bucket.
+    /// Whether anything in it changes its slots: a value that is copied from here doesn't.
+    changed: bool,
+    /// Values that go from it to another bucket.
     leaving: BTreeSet<u32>,
 }
 
@@ -57,7 +61,7 @@ impl Buckets {
             slots.unwrap_or_default().fill(buckets.len() as u16);
             buckets.push(Bucket::default());
         }
-        Ok(Self { folder, of_slot, buckets, buffered: 0, carried: 0 })
+        Ok(Self { folder, of_slot: of_slot.into(), buckets, buffered: 0, carried: 0 })
     }
 
     /// Sorts in the effects of one record; returns how many there were.
@@ -77,6 +81,14 @@ impl Buckets {
                     let to = self.bucket_of(key.slot);
                     let number = if from == to { 0 } else { self.carry(from) };
                     self.add(from, position, number, first);
+                    self.add(to, position, number, bytes);
+                }
+                (Effect::Copy { key, from }, None) => {
+                    let (from, to) = (self.bucket_of(from.slot), self.bucket_of(key.slot));
+                    let number = if from == to { 0 } else { self.carry(from) };
+                    if from != to {
+                        self.push(from, position, number, bytes);
+                    }
                     self.add(to, position, number, bytes);
                 }
                 (Effect::MoveTo { .. }, None) | (_, Some(_)) => {
@@ -105,7 +117,7 @@ impl Buckets {
         usize::from(self.of_slot.get(usize::from(slot)).copied().unwrap_or_default())
     }
 
-    /// A number for a value that leaves this bucket.
+    /// A number for a value that goes from this bucket to another.
     fn carry(&mut self, from: usize) -> u32 {
         self.carried += 1;
         if let Some(bucket) = self.buckets.get_mut(from) {
@@ -114,7 +126,15 @@ impl Buckets {
         self.carried
     }
 
+    /// Adds an effect that changes the bucket's slots.
     fn add(&mut self, bucket: usize, position: Position, carried: u32, effect: &[u8]) {
+        self.push(bucket, position, carried, effect);
+        if let Some(bucket) = self.buckets.get_mut(bucket) {
+            bucket.changed = true;
+        }
+    }
+
+    fn push(&mut self, bucket: usize, position: Position, carried: u32, effect: &[u8]) {
         let Some(bucket) = self.buckets.get_mut(bucket) else { return };
         bucket.buffer.extend_from_slice(&position.to_le_bytes());
         bucket.buffer.extend_from_slice(&(effect.len() as u32).to_le_bytes());
@@ -142,12 +162,12 @@ impl Buckets {
         Ok(())
     }
 
-    /// Whether any effect concerns the bucket's slots.
+    /// Whether any effect changes the bucket's slots.
     pub fn is_touched(&self, bucket: usize) -> bool {
-        self.buckets.get(bucket).is_some_and(|bucket| bucket.in_file || !bucket.buffer.is_empty())
+        self.buckets.get(bucket).is_some_and(|bucket| bucket.changed)
     }
 
-    /// How many values that leave the bucket for another one are not written yet.
+    /// How many values that go from the bucket to another one are not written yet.
     pub fn left_to_carry(&self, bucket: usize) -> usize {
         let leaving = self.buckets.get(bucket).into_iter().flat_map(|bucket| &bucket.leaving);
         leaving.filter(|number| !carried_path(self.folder.path(), **number).exists()).count()
@@ -155,13 +175,14 @@ impl Buckets {
 
     /// A reader of one bucket's effects. [`Buckets::flush`] must have been called after the last record.
     pub fn open(&self, bucket: usize) -> Result<Option<BucketReader>, SnapshotError> {
-        if !self.is_touched(bucket) {
+        if self.buckets.get(bucket).is_none_or(|bucket| !bucket.in_file) {
             return Ok(None);
         }
         let file = File::open(self.path(bucket))?;
         let left = file.metadata()?.len();
         let folder = self.folder.path().to_owned();
-        Ok(Some(BucketReader { file: BufReader::with_capacity(1 << 18, file), left, folder }))
+        let (file, of_slot) = (BufReader::with_capacity(1 << 18, file), Arc::clone(&self.of_slot));
+        Ok(Some(BucketReader { file, left, folder, bucket, of_slot }))
     }
 }
 
@@ -170,10 +191,12 @@ pub struct BucketReader {
     file: BufReader<File>,
     left: u64,
     folder: PathBuf,
+    bucket: usize,
+    of_slot: Arc<[u16]>,
 }
 
 impl BucketReader {
-    /// Carries out the effects on `keyspace`, and writes the values that leave for other buckets. False: it stopped before
+    /// Carries out the effects on `keyspace`, and writes the values that go to other buckets. False: it stopped before
     /// the end at a value that has not been carried here yet.
     pub fn apply(mut self, keyspace: &mut Keyspace) -> Result<bool, SnapshotError> {
         let mut body = Vec::new();
@@ -202,7 +225,12 @@ impl BucketReader {
                     }
                     keyspace.apply(&effect, None, position);
                 }
-                Effect::MoveTo { key } if carried > 0 => {
+                Effect::Copy { key, from } if carried > 0 && !self.is_here(key) => {
+                    if !self.write_carried(carried, from, keyspace)? {
+                        return Err(wrong("a key that is copied is not there".to_owned()));
+                    }
+                }
+                Effect::MoveTo { key } | Effect::Copy { key, .. } if carried > 0 => {
                     let Some((image, expire_at)) = self.read_carried(carried)? else { return Ok(false) };
                     keyspace.apply(&Effect::Put { key, image: &image, expire_at }, None, position);
                 }
@@ -212,7 +240,11 @@ impl BucketReader {
         Ok(true)
     }
 
-    /// Writes a value that is about to leave; false when there is none.
+    fn is_here(&self, key: Key<'_>) -> bool {
+        self.of_slot.get(usize::from(key.slot)).is_some_and(|bucket| usize::from(*bucket) == self.bucket)
+    }
+
+    /// Writes a value that goes to another bucket; false when there is none.
     fn write_carried(&self, number: u32, key: Key<'_>, keyspace: &Keyspace) -> Result<bool, SnapshotError> {
         let Some(entry) = keyspace.find(key).entry() else { return Ok(false) };
         let path = carried_path(&self.folder, number);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proxy_store::Limits;
+use proxy_store::effect::ENGINE_VERSION;
 
 /// Plain values; `Default` is what `fastkeep up` uses.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Default for SnapshotterConfig {
             segments: 32,
             segment_bytes: 128 << 20,
             keep_log_snapshots: 0,
-            engine_version: 2,
+            engine_version: ENGINE_VERSION,
             limits: Limits::default(),
             poll: Duration::from_secs(1),
             first_pause: Duration::from_secs(1),

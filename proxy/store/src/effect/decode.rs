@@ -121,6 +121,7 @@ fn read<'a>(reader: &mut Reader<'a>, kind: EffectKind) -> Option<Effect<'a>> {
         EffectKind::Persist => Effect::Persist { key },
         EffectKind::MoveFrom => Effect::MoveFrom { key },
         EffectKind::MoveTo => Effect::MoveTo { key },
+        EffectKind::Copy => Effect::Copy { key, from: self::key(reader)? },
         _ => return read_collection(reader, kind, key),
     })
 }

@@ -13,6 +13,7 @@ pub enum EffectKind {
     Persist = 7,
     MoveFrom = 8,
     MoveTo = 9,
+    Copy = 10,
     HashSet = 16,
     HashDelete = 17,
     ListPush = 24,
@@ -43,7 +44,7 @@ pub enum EffectKind {
 
 impl EffectKind {
     /// Every kind, ascending.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Delete,
         Self::Put,
         Self::SetString,
@@ -53,6 +54,7 @@ impl EffectKind {
         Self::Persist,
         Self::MoveFrom,
         Self::MoveTo,
+        Self::Copy,
         Self::HashSet,
         Self::HashDelete,
         Self::ListPush,
@@ -94,6 +96,7 @@ impl EffectKind {
             7 => Self::Persist,
             8 => Self::MoveFrom,
             9 => Self::MoveTo,
+            10 => Self::Copy,
             16 => Self::HashSet,
             17 => Self::HashDelete,
             24 => Self::ListPush,

@@ -21,6 +21,10 @@ pub use writer::{
 use crate::Key;
 use crate::types::{End, StreamId};
 
+/// Which effects there are: raised with every change that an older build can't read. A log's blocks carry it.
+/// 2: MoveFrom and MoveTo. 3: Copy.
+pub const ENGINE_VERSION: u16 = 3;
+
 /// Why a key was deleted; notifications tell these apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -85,6 +89,11 @@ pub enum Effect<'a> {
     /// The key gets the value and the expiry that the MoveFrom right before took away.
     MoveTo {
         key: Key<'a>,
+    },
+    /// The key gets a copy of the value and the expiry that `from` has.
+    Copy {
+        key: Key<'a>,
+        from: Key<'a>,
     },
     HashSet {
         key: Key<'a>,
@@ -233,6 +242,7 @@ impl<'a> Effect<'a> {
             | Effect::Persist { key }
             | Effect::MoveFrom { key }
             | Effect::MoveTo { key }
+            | Effect::Copy { key, .. }
             | Effect::HashSet { key, .. }
             | Effect::HashDelete { key, .. }
             | Effect::ListPush { key, .. }
@@ -273,6 +283,7 @@ impl<'a> Effect<'a> {
             Effect::Persist { .. } => EffectKind::Persist,
             Effect::MoveFrom { .. } => EffectKind::MoveFrom,
             Effect::MoveTo { .. } => EffectKind::MoveTo,
+            Effect::Copy { .. } => EffectKind::Copy,
             Effect::HashSet { .. } => EffectKind::HashSet,
             Effect::HashDelete { .. } => EffectKind::HashDelete,
             Effect::ListPush { .. } => EffectKind::ListPush,

@@ -56,6 +56,7 @@ fn all(writer: &mut EffectWriter<'_>) {
     writer.stream_consumer_delete(k, None, b"g", b"c");
     writer.stream_pend(k, None, b"g", b"c", 6).item(StreamId::new(1, 2), 3);
     writer.stream_ack(k, None, b"g").item(StreamId::new(1, 2));
+    writer.copy_value(key(b"other"), k);
     writer.flush_database(15);
     writer.swap_databases(0, 1);
     writer.library_set(b"lib", b"code");
@@ -83,6 +84,7 @@ fn numbers_are_fixed_and_documented() {
         (7, "Persist"),
         (8, "MoveFrom"),
         (9, "MoveTo"),
+        (10, "Copy"),
         (16, "HashSet"),
         (17, "HashDelete"),
         (24, "ListPush"),
@@ -133,6 +135,10 @@ fn layouts_are_fixed() {
     let k = key(b"k");
     assert_eq!(one(&|w| w.delete(k, None, Reason::Expired)), with(1, &[1]));
     assert_eq!(one(&|w| w.put(k, None, b"im", None)), with(2, &[0, 2, b'i', b'm']));
+    assert_eq!(
+        one(&|w| w.copy_value(key(b"from"), k)),
+        with(10, &[3, 0x34, 0x12, 4, b'f', b'r', b'o', b'm'])
+    );
     assert_eq!(one(&|w| w.put(k, None, b"", Some(1))), with(2, &[2, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
     assert_eq!(one(&|w| w.set_string(k, None, b"v", ExpireChange::Clear)), with(3, &[0, 1, b'v']));
     assert_eq!(one(&|w| w.set_string(k, None, b"v", ExpireChange::Keep)), with(3, &[1, 1, b'v']));

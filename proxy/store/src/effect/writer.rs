@@ -124,6 +124,14 @@ impl<'b> EffectWriter<'b> {
         self.begin(EffectKind::MoveTo, to, None);
     }
 
+    /// Copies the whole value with its expiry from one key to another.
+    pub fn copy_value(&mut self, from: Key<'_>, to: Key<'_>) {
+        self.begin(EffectKind::Copy, to, None);
+        let slot = from.slot.to_le_bytes();
+        self.buf.extend_from_slice(&[from.db, slot[0], slot[1]]);
+        put_bytes(self.buf, from.bytes);
+    }
+
     fn begin_put(&mut self, key: Key<'_>, handle: Option<Handle>, expire_at: Option<i64>) {
         self.begin(EffectKind::Put, key, handle);
         match expire_at {

@@ -41,6 +41,7 @@ impl Keyspace {
                     self.store(&target, NewValue::Of(entry), expire_at, position);
                 }
             }
+            Effect::Copy { from, .. } => self.copy(&target, *from, position),
             Effect::Put { image, expire_at, .. } => {
                 if let Ok(value) = image::decode(image, &self.limits) {
                     self.put(&target, value, *expire_at, position);
@@ -133,6 +134,15 @@ impl Keyspace {
             OwnedValue::Stream(stream) => Collection::Stream(stream),
         };
         self.store(target, NewValue::Collection(collection), expire_at, position);
+    }
+
+    fn copy(&mut self, target: &Target<'_>, from: Key<'_>, position: Position) {
+        let Some((_, source)) = self.database(from.db).find(from, self.hasher.hash(from.bytes)) else {
+            return;
+        };
+        let (expire_at, value) = (source.expire_at(), NewValue::copy_of(source.value()));
+        let copy = EntryBox::new(&[], position, None, false, 0, value);
+        self.store(target, NewValue::Of(copy), expire_at, position);
     }
 
     #[inline]

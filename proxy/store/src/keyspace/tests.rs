@@ -129,6 +129,14 @@ impl Model {
                     .entry(id)
                     .and_modify(|known| (known.expire_at, known.position) = (Some(at), position));
             }
+            830..840 => {
+                let other = format!("key:{}", self.rng.random_range(0..keys)).into_bytes();
+                let to = Key::new(3 - db, &other);
+                self.apply(&Effect::Copy { key: to, from: key });
+                if let Some(known) = known {
+                    self.map.insert((to.db, other), Known { position, ..known });
+                }
+            }
             840..860 => {
                 let other = format!("key:{}", self.rng.random_range(0..keys)).into_bytes();
                 let to = Key::new(3 - db, &other);
@@ -140,7 +148,7 @@ impl Model {
                     self.map.insert((to.db, other), Known { position, ..known });
                 }
             }
-            820..840 => {
+            820..830 => {
                 self.apply(&Effect::Persist { key });
                 self.map.entry(id).and_modify(|known| (known.expire_at, known.position) = (None, position));
             }
@@ -532,6 +540,92 @@ fn moved_values() {
             assert!(ks.is_empty());
             ks.check().unwrap();
         }
+    }
+}
+
+/// A copy of a value of any kind and form equals it, counts its own memory, and neither changes with the other. Copying what
+/// is not there changes nothing.
+#[test]
+fn copied_values() {
+    let (from, to) = (Key::new(0, b"from"), Key::new(3, &[b'k'; 300]));
+    type Write = dyn Fn(&mut crate::EffectWriter<'_>, Key<'_>, usize);
+    let kinds: [&Write; 7] = [
+        &|fx, key, size| {
+            fx.set_string(key, None, &vec![b'x'; 50 * size], ExpireChange::At(4_000_000_000_000));
+        },
+        &|fx, key, size| fx.set_string(key, None, size.to_string().as_bytes(), ExpireChange::Clear),
+        &|fx, key, size| {
+            let mut items = fx.list_push(key, None, End::Left);
+            (0..size).for_each(|number| items.item(format!("element {number}").as_bytes()));
+        },
+        &|fx, key, size| {
+            let mut items = fx.hash_set(key, None);
+            (0..size).for_each(|number| items.item(format!("field {number}").as_bytes(), b"value"));
+        },
+        &|fx, key, size| {
+            let mut items = fx.set_add(key, None);
+            (0..size).for_each(|number| items.item(format!("{number}").as_bytes()));
+        },
+        &|fx, key, size| {
+            let mut items = fx.zset_add(key, None);
+            (0..size).for_each(|number| items.item(format!("m{number}").as_bytes(), (number % 7) as f64));
+        },
+        &|fx, key, size| {
+            for number in 1..=size as u64 {
+                fx.stream_add(key, None, crate::StreamId::new(number, 0)).item(b"field", b"value");
+            }
+            fx.stream_group_set(key, None, b"g", crate::StreamId::new(9, 0), 9);
+            for consumer in [b"a", b"b", b"c"] {
+                fx.stream_consumer_set(key, None, b"g", consumer, 5);
+            }
+            fx.stream_consumer_delete(key, None, b"g", b"a");
+            fx.stream_pend(key, None, b"g", b"c", 6).item(crate::StreamId::new(1, 0), 3);
+        },
+    ];
+    let image = |ks: &Keyspace, key: Key<'_>| {
+        let mut image = Vec::new();
+        let entry = ks.find(key).entry().unwrap();
+        crate::types::image::encode(entry.value(), &mut image);
+        (image, entry.expire_at(), entry.encoding())
+    };
+    for (write, size) in kinds.iter().flat_map(|write| [1, 40, 1200, 5000].map(|size| (write, size))) {
+        let mut ks = Keyspace::new(Limits::default());
+        let mut apply = |position, change: &dyn Fn(&mut crate::EffectWriter<'_>)| {
+            let mut record = Record::default();
+            change(&mut record.writer());
+            record.apply(&mut ks, position);
+            ks.check().unwrap();
+        };
+        apply(1, &|fx| write(fx, from, size));
+        apply(2, &|fx| fx.copy_value(Key::new(0, b"nothing"), to));
+        apply(3, &|fx| fx.copy_value(from, to));
+        apply(4, &|fx| fx.copy_value(from, to));
+        let expected = image(&ks, from);
+        assert_eq!(image(&ks, to), expected);
+        let position = |key| ks.find(key).entry().unwrap().position();
+        assert_eq!((position(from), position(to)), (1, 4));
+        match ks.find(to).entry().unwrap().value() {
+            Value::List(list) => list.check(),
+            Value::Hash(hash) => hash.check(),
+            Value::Set(set) => set.check(),
+            Value::ZSet(zset) => zset.check(),
+            _ => {}
+        }
+        // The copy grows and shrinks like any other value.
+        let mut record = Record::default();
+        let mut fx = record.writer();
+        write(&mut fx, to, size + 100);
+        fx.list_pop(to, None, End::Right, 30);
+        fx.set_remove(to, None).item(b"3");
+        fx.zset_remove(to, None).item(b"m3");
+        fx.stream_trim(to, None, 7);
+        record.apply(&mut ks, 5);
+        ks.check().unwrap();
+        assert_eq!(image(&ks, from), expected);
+        let mut record = Record::default();
+        record.writer().delete(from, None, Reason::Command);
+        record.apply(&mut ks, 6);
+        ks.check().unwrap();
     }
 }
 

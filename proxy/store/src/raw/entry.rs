@@ -59,6 +59,20 @@ pub(crate) enum NewValue<'v> {
     Of(EntryBox),
 }
 
+impl<'v> NewValue<'v> {
+    /// A copy of `value`.
+    pub(crate) fn copy_of(value: Value<'v>) -> Self {
+        Self::Collection(match value {
+            Value::Str(string) => return Self::Str(string),
+            Value::List(list) => Collection::List(list.clone()),
+            Value::Hash(hash) => Collection::Hash(hash.clone()),
+            Value::Set(set) => Collection::Set(set.clone()),
+            Value::ZSet(zset) => Collection::ZSet(zset.clone()),
+            Value::Stream(stream) => Collection::Stream(Box::new(stream.clone())),
+        })
+    }
+}
+
 /// An owned entry.
 pub(crate) struct EntryBox(NonNull<u8>);
 

@@ -11,17 +11,17 @@ use crate::effect::wire::{Reader, put_varint};
 use crate::memory::size_class;
 
 /// Fields with values.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Hash(Form);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Form {
     Packed(Listpack),
     Large(Box<Members<Field>>),
 }
 
 /// A field and its value in one allocation: length of the field as a varint, field, value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Field(Box<[u8]>);
 
 impl Field {

@@ -10,10 +10,10 @@ use crate::effect::Items;
 use crate::memory::size_class;
 
 /// Distinct byte strings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Set(Form);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Form {
     Ints(Intset),
     Large(Box<Members<Member>>),

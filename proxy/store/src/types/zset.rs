@@ -35,23 +35,23 @@ pub enum LexBound<'a> {
 }
 
 /// Members with scores. Ranks count from 0 in ascending (score, member) order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ZSet(Form);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Form {
     Packed(Listpack),
     Large(Box<Large>),
 }
 
 /// The large form: the tree holds the members' numbers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Large {
     members: Members<Scored>,
     tree: Tree,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Scored {
     member: Member,
     score: f64,

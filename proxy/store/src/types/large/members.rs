@@ -8,7 +8,7 @@ use crate::memory::size_class;
 use crate::types::{Elem, parse_i64};
 
 /// A byte string that owns its memory; one that spells an integer needs none.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Member {
     Int(i64),
     Bytes(Box<[u8]>),
@@ -62,7 +62,7 @@ impl Named for Member {
 }
 
 /// Elements with distinct names, numbered 0 to `len() - 1` without gaps.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Members<N> {
     nodes: Segments<N, 1024>,
     table: Table,

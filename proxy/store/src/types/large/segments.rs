@@ -8,6 +8,17 @@ pub(super) struct Segments<T, const N: usize> {
     len: usize,
 }
 
+impl<T: Clone, const N: usize> Clone for Segments<T, N> {
+    fn clone(&self) -> Self {
+        let copy = |(number, segment): (usize, &Vec<T>)| {
+            let mut copy = Vec::with_capacity(if number == 0 { segment.len() } else { N });
+            copy.extend_from_slice(segment);
+            copy
+        };
+        Self { segments: self.segments.iter().enumerate().map(copy).collect(), len: self.len }
+    }
+}
+
 impl<T, const N: usize> Segments<T, N> {
     pub(super) fn new() -> Self {
         Self { segments: Vec::new(), len: 0 }

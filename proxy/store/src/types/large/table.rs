@@ -38,7 +38,7 @@ impl Bucket {
 }
 
 /// A set of (hash, number) pairs; hashes are the caller's business.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     buckets: Segments<Bucket, 64>,
     overflow: Segments<Bucket, 64>,

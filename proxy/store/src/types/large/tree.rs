@@ -28,14 +28,14 @@ pub(crate) struct Item {
 }
 
 /// Keys and numbers apart, so that an entry takes 12 bytes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Leaf {
     keys: [u64; LEAF],
     ids: [u32; LEAF],
     len: u8,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Child {
     first: Item,
     count: u32,
@@ -48,8 +48,21 @@ enum Node {
     Inner(Vec<Child>),
 }
 
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
+            Self::Inner(children) => {
+                let mut copy = Vec::with_capacity(FANOUT);
+                copy.extend_from_slice(children);
+                Self::Inner(copy)
+            }
+        }
+    }
+}
+
 /// The order of a sorted set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tree {
     root: Node,
     len: usize,

@@ -10,7 +10,7 @@ use crate::types::{Elem, End, ListChunk};
 /// Elements from this size on are kept outside of listpacks, as in Redis.
 pub(super) const PLAIN_BYTES: usize = 1 << 30;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Chunk {
     Packed(Packed),
     Plain(Box<[u8]>),
@@ -22,6 +22,12 @@ pub(super) struct Packed {
     /// Offset of the listpack in `buf`.
     gap: u32,
     count: u32,
+}
+
+impl Clone for Packed {
+    fn clone(&self) -> Self {
+        Self { buf: self.bytes().to_vec(), gap: 0, count: self.count }
+    }
 }
 
 impl Chunk {

@@ -19,6 +19,15 @@ pub(super) struct Long {
     chunk_bytes: usize,
 }
 
+impl Clone for Long {
+    fn clone(&self) -> Self {
+        let chunks = self.chunks.clone();
+        // A copied chunk has no room left over.
+        let chunk_bytes = chunks.iter().map(Chunk::heap_bytes).sum();
+        Self { chunks, len: self.len, chunk_bytes }
+    }
+}
+
 /// Whether an element of `value_len` bytes fits into a chunk.
 #[inline]
 pub(super) fn fits(limits: &Limits, bytes: usize, count: usize, value_len: usize) -> bool {

@@ -50,10 +50,10 @@ pub enum ListChunk<'a> {
 }
 
 /// A list of byte strings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct List(Form);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Form {
     Small(Listpack),
     Long(Box<Long>),

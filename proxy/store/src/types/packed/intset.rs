@@ -6,7 +6,7 @@ use crate::types::Elem;
 const HEADER: usize = 8;
 
 /// A sorted set of integers, as wide as its widest.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Intset {
     bytes: Box<[u8]>,
 }

@@ -17,7 +17,7 @@ const COUNT_UNKNOWN: u16 = u16::MAX;
 const MAX_BYTES: usize = 1 << 30;
 
 /// A listpack that owns exactly its bytes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listpack {
     bytes: Box<[u8]>,
 }

@@ -28,7 +28,7 @@ pub struct Pending {
 }
 
 /// A consumer of a group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Consumer {
     name: Box<[u8]>,
     seen: i64,
@@ -66,7 +66,7 @@ impl Consumer {
 }
 
 /// A consumer group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Group {
     last_id: StreamId,
     entries_read: i64,

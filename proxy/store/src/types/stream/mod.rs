@@ -70,6 +70,16 @@ impl<'a> StreamNode<'a> {
     }
 }
 
+impl Clone for Stream {
+    fn clone(&self) -> Self {
+        let (nodes, groups) = (self.nodes.clone(), self.groups.clone());
+        // What is copied has no room left over.
+        let node_bytes = nodes.iter().map(Node::heap_bytes).sum();
+        let group_bytes = groups.iter().map(|(name, group)| Self::group_cost(name, group)).sum();
+        Self { nodes, groups, node_bytes, group_bytes, ..*self }
+    }
+}
+
 impl Stream {
     pub fn new() -> Self {
         Self::default()

@@ -22,7 +22,7 @@ const SAME_NAMES: i64 = 2;
 /// No node grows beyond this, whatever the limits say.
 const MAX_BYTES: usize = 1 << 30;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Node {
     /// Id of the first entry that was ever in the node.
     pub(super) first: StreamId,
