@@ -210,8 +210,10 @@ pub enum Role {
     Leader,
     Follower,
     Candidate,
-    /// Not a voter (yet).
+    /// Not a voter yet.
     Learner,
+    /// Removed: it votes until a majority of those who stay know that, and then stops.
+    Removed,
     /// Stopped, with the reason.
     Stopped(String),
 }
@@ -225,6 +227,8 @@ pub struct MemberStatus {
     pub matched: u64,
     /// It was heard of recently. Only the leader knows.
     pub active: bool,
+    /// Highest index that it is known to know as committed. Only the leader knows; 0 elsewhere.
+    pub committed: u64,
 }
 
 /// A group's replica on this node, for `describe`.
@@ -240,6 +244,8 @@ pub struct GroupStatus {
     pub first_index: u64,
     pub last_index: u64,
     pub members: Members,
+    /// They are as of this index, or of one before it.
+    pub members_index: u64,
     pub member_status: Vec<MemberStatus>,
     /// Present for a shard's group.
     pub shard: Option<ShardState>,

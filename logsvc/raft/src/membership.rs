@@ -2,12 +2,16 @@
 //! the fresh replica becomes a learner; once it has the log, a joint configuration swaps it for the old voter;
 //! the joint configuration is left. The roster of the log's nodes is followed in the same way. Each step follows from the members alone, so a new leader simply goes on.
 
+use std::collections::BTreeMap;
+
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2};
 
 use crate::{Members, NodeNumber, ReplicaId};
 
 /// Identities remembered as retired; older ones are forgotten.
 const MAX_RETIRED: usize = 64;
+/// Members whose word about a replica's removal is remembered.
+const MAX_TELLERS: usize = 64;
 
 fn change(kind: ConfChangeType, replica: u64) -> ConfChangeSingle {
     ConfChangeSingle { change_type: kind as i32, node_id: replica }
@@ -57,6 +61,30 @@ impl Members {
         }
         let excess = self.retired.len().saturating_sub(MAX_RETIRED);
         self.retired.drain(..excess);
+    }
+}
+
+/// What a replica that may have been removed has heard of it.
+///
+/// Those who don't know yet that the removal is committed count on its vote, so it goes on voting until a majority of the voters
+/// without it know, each on its own disk: whichever minority of them is lost then, one is left from whom the others learn it.
+#[derive(Default)]
+pub(crate) struct Dismissal {
+    /// Who told it, and the voters that it named.
+    told: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Dismissal {
+    /// `teller` says that the voters are these and the replica is none of them. True when it may stop.
+    pub fn told(&mut self, teller: u64, voters: Vec<u64>) -> bool {
+        if self.told.len() >= MAX_TELLERS {
+            self.told.clear();
+        }
+        let agree = |told: &BTreeMap<u64, Vec<u64>>| {
+            voters.iter().filter(|voter| told.get(voter).is_some_and(|named| *named == voters)).count()
+        };
+        self.told.insert(teller, voters.clone());
+        agree(&self.told) * 2 > voters.len()
     }
 }
 
@@ -214,6 +242,15 @@ mod tests {
             "a learner is not wanted any more"
         );
         assert_eq!(step(&members(&[1, 2, 3], &[]), &[1, 2, 3], &[]), []);
+    }
+
+    #[test]
+    fn a_majority_of_those_who_stay_dismisses() {
+        let mut dismissal = Dismissal::default();
+        assert!(!dismissal.told(1, vec![1, 2, 4]) && !dismissal.told(1, vec![1, 2, 4]));
+        assert!(!dismissal.told(9, vec![1, 2, 4]), "who is none of them doesn't count");
+        assert!(!dismissal.told(2, vec![2, 4, 5]), "another membership");
+        assert!(dismissal.told(4, vec![1, 2, 4]));
     }
 
     #[test]

@@ -14,13 +14,13 @@ use raft::{ProgressState, RawNode, SnapshotStatus, StateRole};
 
 use crate::lease::Lease;
 use crate::machine::Machine;
-use crate::membership::{self, Step};
+use crate::membership::{self, Dismissal, Step};
 use crate::node::Sink;
 use crate::store::Store;
 use crate::wire::{self, Body, Envelope};
 use crate::{
     Answer, Change, Checkpoint, GroupId, GroupStatus, HardState, LogEntry, LogStorage, MemberStatus, Members,
-    NodeConfig, Outgoing, Recovered, Refusal, ReplicaId, Role, StorageError, WriteOp,
+    NodeConfig, NodeNumber, Outgoing, Recovered, Refusal, ReplicaId, Role, StorageError, WriteOp,
 };
 use request::{Batch, Waiting};
 
@@ -43,6 +43,8 @@ pub(crate) struct Replica<S: LogStorage> {
     raw: RawNode<Store<S>>,
     machine: Machine,
     members: Members,
+    /// They were so at this index.
+    members_index: u64,
     /// Index and term of the last applied entry.
     applied: (u64, u64),
     /// Hard state as last handed to the writer.
@@ -64,8 +66,14 @@ pub(crate) struct Replica<S: LogStorage> {
     /// Ticks since a snapshot was sent to a peer that has not answered.
     snapshot_ticks: BTreeMap<u64, usize>,
     ticks: usize,
+    /// Ticks since a leader was known.
+    leaderless: usize,
     /// Highest commit index that a message to a follower carried.
     told: u64,
+    dismissal: Dismissal,
+    /// The last ticket that is on disk, and that of the last change of members.
+    on_disk: u64,
+    members_ticket: u64,
     stopped: Option<String>,
 }
 
@@ -107,6 +115,7 @@ impl<S: LogStorage> Replica<S> {
             raw,
             machine,
             members,
+            members_index: applied.0,
             applied,
             written: recovered.hard_state,
             incoming: VecDeque::new(),
@@ -121,7 +130,11 @@ impl<S: LogStorage> Replica<S> {
             bytes_since_checkpoint: 0,
             snapshot_ticks: BTreeMap::new(),
             ticks: 0,
+            leaderless: 0,
             told: 0,
+            dismissal: Dismissal::default(),
+            on_disk: 0,
+            members_ticket: 0,
             stopped: None,
         };
         replica.settle();
@@ -196,6 +209,7 @@ impl<S: LogStorage> Replica<S> {
         if self.snapshot_is_persisted() {
             self.guarded(sink, "tick", |raw| raw.tick());
         }
+        self.leaderless = if self.leader().is_some() { 0 } else { self.leaderless + 1 };
         if self.is_leader() {
             self.leader_tick(sink);
         } else if self.is_left_out() && self.ticks % self.config.election_ticks == 1 {
@@ -219,10 +233,13 @@ impl<S: LogStorage> Replica<S> {
     }
 
     /// Not taken in yet; or it was, as a learner, and nobody speaks to it any more: it may have been dropped
-    /// before it could answer. Whoever leads takes it in, or tells it that it was replaced.
+    /// before it could answer. Or it was removed, or may have been, because it hears of no leader. Whoever leads takes it in; those
+    /// who know that it was removed say so.
     fn is_left_out(&self) -> bool {
         let silent = self.raw.raft.election_elapsed > 2 * self.config.election_ticks;
-        !self.members.contains(self.id.0) || silent && !self.members.voters.contains(&self.id.0)
+        !self.members.contains(self.id.0)
+            || silent && !self.members.voters.contains(&self.id.0)
+            || self.leaderless > 4 * self.config.election_ticks
     }
 
     /// Carries membership changes on, and repeats snapshots that got lost.
@@ -275,16 +292,24 @@ impl<S: LogStorage> Replica<S> {
     }
 
     fn announce(&mut self, sink: &mut Sink) {
-        if self.members.retired.contains(&self.id.0) {
-            self.stop(sink, "this replica was replaced by another one".to_owned());
-        } else if self.unpersisted.is_empty() {
-            let envelope = self.envelope(0);
-            let own = self.config.node;
-            let peers = sink.roster.as_ref().unwrap_or(&self.config.peers).clone();
-            for peer in peers.iter().filter(|peer| **peer != own) {
-                let parts = wire::announce(&envelope);
-                sink.out.messages.push(Outgoing { to: *peer, group: self.group, parts });
-            }
+        if !self.unpersisted.is_empty() {
+            return;
+        }
+        // Its view of the roster may have ended with its membership.
+        let mut peers: BTreeSet<NodeNumber> = self.members.all().map(|id| ReplicaId(id).node()).collect();
+        peers.extend(sink.roster.as_ref().unwrap_or(&self.config.peers));
+        peers.remove(&self.config.node);
+        for to in peers {
+            let parts = wire::announce(&self.envelope(0));
+            sink.out.messages.push(Outgoing { to, group: self.group, parts });
+        }
+    }
+
+    /// Tells a former member that it is none any more, once that is certain to be known here after a crash, too.
+    fn dismiss(&self, former: ReplicaId, sink: &mut Sink) {
+        if !self.members.is_joint() && self.on_disk >= self.members_ticket {
+            let parts = wire::retired(&self.envelope(former.0), &self.members.voters);
+            sink.out.messages.push(Outgoing { to: former.node(), group: self.group, parts });
         }
     }
 
@@ -310,14 +335,13 @@ impl<S: LogStorage> Replica<S> {
                 self.guarded(sink, "message", |raw| raw.step(*message));
                 self.work(sink);
             }
-            Body::Retired if envelope.to == self.id => {
-                self.stop(sink, "this replica was replaced by another one".to_owned());
+            Body::Retired(voters) if envelope.to == self.id => {
+                if self.dismissal.told(envelope.from.0, voters) {
+                    self.stop(sink, "this replica was replaced by another one".to_owned());
+                }
             }
-            Body::Retired => {}
-            _ if retired => {
-                let parts = wire::retired(&self.envelope(envelope.from.0));
-                sink.out.messages.push(Outgoing { to: envelope.from.node(), group: self.group, parts });
-            }
+            Body::Retired(_) => {}
+            _ if retired => self.dismiss(envelope.from, sink),
             _ => {}
         }
     }
@@ -341,6 +365,7 @@ impl<S: LogStorage> Replica<S> {
 
     /// All tickets up to this one are on disk: what waited for them may leave.
     pub fn persisted(&mut self, ticket: u64, sink: &mut Sink) {
+        self.on_disk = ticket;
         let (mut number, mut snapshot) = (0, None);
         while let Some(front) = self.unpersisted.pop_front_if(|front| front.ticket <= ticket) {
             number = number.max(front.number);
@@ -454,6 +479,7 @@ impl<S: LogStorage> Replica<S> {
             (None, StateRole::Leader) => Role::Leader,
             (None, StateRole::Candidate | StateRole::PreCandidate) => Role::Candidate,
             (None, StateRole::Follower) if raft.promotable() => Role::Follower,
+            (None, StateRole::Follower) if self.members.retired.contains(&self.id.0) => Role::Removed,
             (None, StateRole::Follower) => Role::Learner,
         };
         let mut replicas: Vec<u64> = self.members.all().collect();
@@ -466,6 +492,11 @@ impl<S: LogStorage> Replica<S> {
                 voter: self.members.voters.contains(&id),
                 matched: progress.map_or(0, |p| p.matched),
                 active: progress.is_some_and(|p| p.recent_active) || id == self.id.0,
+                committed: match progress {
+                    Some(_) if id == self.id.0 => raft.raft_log.committed,
+                    Some(progress) => progress.committed_index,
+                    None => 0,
+                },
             }
         };
         GroupStatus {
@@ -479,6 +510,7 @@ impl<S: LogStorage> Replica<S> {
             last_index: raft.raft_log.last_index(),
             member_status: replicas.into_iter().map(member).collect(),
             members: self.members.clone(),
+            members_index: self.members_index,
             lease_remaining_ms: match self.machine.shard() {
                 Some(shard) if self.is_leader() && shard.epoch > 0 => {
                     self.lease.remaining_ms(shard.lease_ms, now_ms)

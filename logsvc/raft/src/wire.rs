@@ -7,7 +7,8 @@
 //!     term 8 | reject hint 8 | request snapshot 8 | priority 8 | context: length 4, bytes
 //!     | [snapshot: encoded checkpoint: length 4, bytes] | entry count 4
 //!     | entries, consecutive from index + 1: kind 1 | term 8 | payload: length 4, bytes
-//! kind 2 (announce): a replica without a log asks to be taken in.  kind 3 (retired): the receiver was replaced.
+//! kind 2 (announce): a replica without a log asks to be taken in.  kind 3 (retired): the receiver was
+//!     replaced; voters: count 4, identities 8 each
 //! ```
 
 use bytes::Bytes;
@@ -42,7 +43,8 @@ pub(crate) enum Body {
     /// A message with marks instead of payloads, and its entries.
     Raft(Box<Message>, Vec<LogEntry>),
     Announce,
-    Retired,
+    /// The receiver is no member any more; the voters now.
+    Retired(Vec<u64>),
 }
 
 fn head(envelope: &Envelope, kind: u8) -> Vec<u8> {
@@ -61,9 +63,11 @@ pub(crate) fn announce(envelope: &Envelope) -> Vec<Bytes> {
     vec![head(envelope, 2).into()]
 }
 
-/// The frame that tells a former member that it was replaced.
-pub(crate) fn retired(envelope: &Envelope) -> Vec<Bytes> {
-    vec![head(envelope, 3).into()]
+/// The frame that tells a former member that it was replaced, and who the voters are.
+pub(crate) fn retired(envelope: &Envelope, voters: &[u64]) -> Vec<Bytes> {
+    let mut out = head(envelope, 3);
+    out.ids(voters);
+    vec![out.into()]
 }
 
 /// A Raft message with its entries' payloads. `None` if its snapshot can't be read back (never for our own).
@@ -130,7 +134,10 @@ pub(crate) fn decode(frame: Bytes) -> Option<(Envelope, Body)> {
     match kind {
         1 => take_message(take, &envelope).map(|body| (envelope, body)),
         2 => take.end((envelope, Body::Announce)),
-        3 => take.end((envelope, Body::Retired)),
+        3 => {
+            let voters = take.ids()?;
+            take.end((envelope, Body::Retired(voters)))
+        }
         _ => None,
     }
 }

@@ -87,11 +87,13 @@ impl<S: LogStorage> Replica<S> {
         let index = snapshot.index;
         self.machine = machine;
         self.members = snapshot.members.clone();
+        self.members_index = index;
         self.applied = (index, snapshot.term);
         self.checkpoints.clear();
         self.entries_since_checkpoint = 0;
         self.bytes_since_checkpoint = 0;
         self.raw.mut_store().install(snapshot.clone());
+        self.members_ticket = sink.ticket;
         sink.write(self.group, WriteOp::Install { snapshot }, true);
         sink.changed(self.group);
         Some(index)
@@ -240,6 +242,7 @@ impl<S: LogStorage> Replica<S> {
             Some(Err(error)) => tracing::warn!(group = self.group, %error, "change of members refused"),
             None => return false,
         }
+        self.members_index = entry.index;
         let raft = &mut self.raw.raft;
         if !self.members.contains(self.id.0) && raft.state != StateRole::Follower {
             // A change that an earlier leader proposed; the library has nothing to go on with as leader or candidate.
@@ -258,6 +261,7 @@ impl<S: LogStorage> Replica<S> {
         let state = self.raw.raft.hard_state();
         let state = HardState { term: state.term, vote: state.vote, commit: state.commit };
         self.written = state;
+        self.members_ticket = sink.ticket;
         sink.write(self.group, WriteOp::HardState(state), true);
     }
 

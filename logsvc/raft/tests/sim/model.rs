@@ -64,8 +64,14 @@ impl Model {
         self.acknowledged_appends += 1;
     }
 
-    /// At most one leader a term.
+    /// At most one leader a term, and a voter. Who was removed doesn't even stand for election.
     pub fn status(&mut self, group: GroupId, status: &GroupStatus) {
+        if matches!(status.role, Role::Leader | Role::Candidate) {
+            let members = &status.members;
+            let voter = members.voters.contains(&status.replica.0)
+                || members.voters_outgoing.contains(&status.replica.0);
+            assert!(voter, "{} leads or wants to, but is no voter", status.replica);
+        }
         if status.role == Role::Leader {
             let leaders = &mut self.groups.entry(group).or_default().leaders;
             let first = *leaders.entry(status.term).or_insert(status.replica);

@@ -825,6 +825,7 @@ impl World {
         }
         self.clients_active = false;
         self.run_until(self.now + LEASE_MS + 500);
+        self.check_removed();
         let mut maps = Vec::new();
         for at in (0..NODES).filter(|at| self.belongs(*at)).collect::<Vec<_>>() {
             let node = self.machines[at].node.as_ref().expect("every node is up");
@@ -839,6 +840,19 @@ impl World {
         let first = usize::from(self.roster[0]) - 1;
         let tail = self.machines[first].node.as_ref().and_then(|node| node.status(0)).map_or(0, |s| s.tail());
         assert!(tail >= self.model.acknowledged_position(0), "acknowledged records are gone");
+    }
+
+    /// Who was removed has learned it and has stopped; only who was never taken in may still ask.
+    fn check_removed(&self) {
+        let first = usize::from(self.roster[0]) - 1;
+        let of = |at: usize, group| self.machines[at].node.as_ref().and_then(|node| node.status(group));
+        for (at, group) in (0..NODES).flat_map(|at| GROUPS.map(|group| (at, group))) {
+            let (Some(status), Some(whole)) = (of(at, group), of(first, group)) else { continue };
+            let done = whole.members.contains(status.replica.0)
+                || matches!(status.role, Role::Stopped(_))
+                || status.members.voters.is_empty();
+            assert!(done, "a removed replica goes on for ever: {}", self.states());
+        }
     }
 
     fn states(&self) -> String {

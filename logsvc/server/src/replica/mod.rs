@@ -219,6 +219,11 @@ impl Replica {
             .collect()
     }
 
+    /// True when all groups here have stopped.
+    pub fn has_ended(&self) -> bool {
+        self.views.values().all(|view| view.stopped().is_some())
+    }
+
     /// Begins such a group anew, under a new identity, to be filled by the others.
     pub fn rejoin(&self, group: GroupId) {
         let replica = ReplicaId::new(self.number, rand::random());

@@ -81,6 +81,7 @@ impl GroupView {
         match &status.role {
             Role::Stopped(reason) => format!("has stopped: {reason}"),
             Role::Learner => format!("is not a member yet; members are {}", members(&status)),
+            Role::Removed => format!("was removed; members are {}", members(&status)),
             Role::Leader | Role::Follower | Role::Candidate => {
                 format!("waits for a majority of {}", members(&status))
             }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU16;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logsvc_client::wire::{Complaint, Hello, LinkTls, Role, Standing};
 use logsvc_client::{ROSTER, Roster};
@@ -33,6 +33,8 @@ use peers::TcpPeers;
 /// Pause between two looks at what needs care.
 const CARE: Duration = Duration::from_millis(100);
 const MAX_HANDSHAKES: usize = 64;
+/// How long others still speak to a replica that no group has as a member any more: it asks them whether it may stop.
+const FAREWELL: Duration = Duration::from_secs(60);
 
 /// Another replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -311,6 +313,7 @@ async fn follow(
     mut rosters: watch::Receiver<Option<Known>>,
 ) {
     let mut told = false;
+    let mut member_at: HashMap<NodeNumber, Instant> = HashMap::new();
     loop {
         let found = rosters.borrow_and_update().clone();
         match found {
@@ -320,23 +323,27 @@ async fn follow(
                     tracing::warn!(error, "the roster can't be kept");
                 }
                 let former = std::mem::replace(&mut *forming.roster.lock(), roster.clone());
-                // Who leaves is spoken to until no group has it as a member.
+                // Who leaves is spoken to until no group has it as a member, and a little longer.
                 let mut wanted = others(&former, &config.az);
                 wanted.extend(others(&roster, &config.az));
                 peers.set(&wanted);
             }
             Some((_, roster)) => {
-                let members = replica.member_nodes();
+                let now = Instant::now();
+                member_at.extend(replica.member_nodes().into_iter().map(|node| (node, now)));
+                member_at.retain(|_, at| now.duration_since(*at) < FAREWELL);
                 let mut wanted = others(&roster, &config.az);
                 let known = peers.addresses();
-                wanted.extend(known.into_iter().filter(|(node, _)| members.contains(node)));
+                wanted.extend(known.into_iter().filter(|(node, _)| member_at.contains_key(node)));
                 wanted.remove(&identity.node);
                 peers.set(&wanted);
-                if roster.member(identity.node).is_none() && !members.contains(&identity.node) && !told {
+                // Before that, others may still need its votes.
+                let ended = replica.has_ended() || !member_at.contains_key(&identity.node);
+                if roster.member(identity.node).is_none() && ended && !told {
                     told = true;
                     tracing::warn!(
                         az = config.az,
-                        "this replica belongs to the log no more; its process can be stopped"
+                        "this replica belongs to the log no more; its process can be stopped, its folder deleted"
                     );
                 }
             }
