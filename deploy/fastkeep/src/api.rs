@@ -10,7 +10,7 @@ use config_cluster::{ClusterMap, NODES, NodeRecord, RoleName, failover_key};
 use config_runtime::http::{Handler, HttpRequest, HttpResponse};
 use config_runtime::metrics_page::MetricsPage;
 use hyper::{Method, StatusCode};
-use logsvc_client::{LogService, META_LOG, ROSTER, ReplicaState, Roster, ShardDescription};
+use logsvc_client::{LogService, META_LOG, MemberChange, ROSTER, ReplicaState, Roster, ShardDescription};
 use proxy_server::ProxyHandle;
 use proxy_shard::Role;
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ pub struct Api {
     log: Option<Arc<dyn LogService>>,
     proxy: Option<(Arc<ProxyHandle>, String)>,
     snapshots: Option<(Arc<SnapshotterHandle>, Arc<Repository>)>,
+    /// Of a process that keeps the log.
+    replica: Option<logsvc_server::Health>,
 }
 
 /// How long a planned hand-over may take.
@@ -46,12 +48,19 @@ impl Api {
             log: None,
             proxy: None,
             snapshots: None,
+            replica: None,
         }
     }
 
     /// Adds the log.
     pub fn with_log(mut self, log: Arc<dyn LogService>) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Adds the log replica of this process.
+    pub fn with_replica(mut self, replica: logsvc_server::Health) -> Self {
+        self.replica = Some(replica);
         self
     }
 
@@ -120,6 +129,9 @@ impl Api {
 
     /// Why this process cannot do its work now.
     fn why_not_ready(&self) -> Option<String> {
+        if let Some(why) = self.replica.as_ref().and_then(logsvc_server::Health::waits_for) {
+            return Some(why);
+        }
         let (proxy, _) = self.proxy.as_ref()?;
         let status = proxy.status();
         if proxy.is_ready() {
@@ -323,18 +335,26 @@ impl Api {
             .chain([&meta])
             .flat_map(|log| log.replicas.iter().map(move |replica| (log.shard, replica)))
             .map(|(shard, replica)| {
-                let shard = if shard == META_LOG { json!("metadata") } else { json!(shard) };
                 json!({
-                    "shard": shard, "zone": replica.az, "id": format!("{:x}", replica.id),
-                    "state": state_name(replica.state), "lag": replica.lag, "error": replica.error,
+                    "shard": group_name(shard), "zone": replica.az, "id": format!("{:x}", replica.id),
+                    "state": state_name(replica.state), "part": format!("{:?}", replica.part).to_lowercase(),
+                    "lag": replica.lag, "error": replica.error,
                 })
             })
             .collect();
         let roster = log.meta_get(ROSTER).await;
         let roster = roster.map_err(|e| (StatusCode::SERVICE_UNAVAILABLE, format!("metadata log: {e}")))?;
         let roster = roster.and_then(|found| Roster::decode(&found.value));
+        let changes: Vec<Value> = descriptions
+            .iter()
+            .chain([&meta])
+            .map(|log| {
+                let change = MemberChange::of(log, roster.as_ref());
+                json!({ "shard": group_name(log.shard), "members": change.state, "change": change.detail })
+            })
+            .collect();
         let members = roster.map_or_else(|| json!([]), |roster| members(&roster));
-        Ok(json!({ "members": members, "shards": shards, "replicas": replicas }))
+        Ok(json!({ "members": members, "shards": shards, "groups": changes, "replicas": replicas }))
     }
 
     /// Sets who keeps the log; the log's leaders then lead their groups there, one change after the other.
@@ -444,6 +464,11 @@ fn shard_of(query: &str) -> Result<Option<u32>, (StatusCode, String)> {
     text.parse()
         .map(Some)
         .map_err(|_| (StatusCode::BAD_REQUEST, format!("`{text}` is not the number of a shard")))
+}
+
+/// A shard's number, or the metadata log.
+fn group_name(shard: u32) -> Value {
+    if shard == META_LOG { json!("metadata") } else { json!(shard) }
 }
 
 fn state_name(state: ReplicaState) -> String {

@@ -148,7 +148,7 @@ pub fn run_logsvc(settings: LogSettings) -> Result<(), String> {
         let http = http_ports(&settings.http, &tls).await?;
         let server = logsvc_server::serve(config).await.map_err(|error| error.to_string())?;
         let log = connect(&settings.log, &settings.zone, tls.log())?;
-        let api = Api::new("logsvc", settings.shards, page).with_log(log);
+        let api = Api::new("logsvc", settings.shards, page).with_log(log).with_replica(server.health());
         http.announce();
         http.serve(&api.handler());
         let stop = Notify::new();

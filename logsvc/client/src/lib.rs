@@ -10,6 +10,7 @@
 //!              gone   committed: readable   in flight: appended, not yet on disk in a quorum
 //! ```
 
+mod change;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -21,11 +22,12 @@ pub mod tcp;
 mod window;
 pub mod wire;
 
+pub use change::MemberChange;
 pub use error::LogError;
 pub use progress::Progress;
 pub use roster::{ROSTER, Roster, RosterMember};
 pub use service::{
-    Appender, Claim, Claimed, LogService, META_LOG, MetaValue, ReplicaDescription, ReplicaState,
+    Appender, Claim, Claimed, LogService, META_LOG, MetaValue, ReplicaDescription, ReplicaPart, ReplicaState,
     ShardDescription,
 };
 pub use window::AppendWindow;

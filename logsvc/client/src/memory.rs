@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Appender, Claim, Claimed, LogError, LogService, MetaValue, Progress, ReplicaDescription, ReplicaState,
-    ShardDescription,
+    Appender, Claim, Claimed, LogError, LogService, MetaValue, Progress, ReplicaDescription, ReplicaPart,
+    ReplicaState, ShardDescription,
 };
 
 /// The fake. Clones share the same log.
@@ -252,6 +252,7 @@ impl LogService for MemoryLog {
                 id: 1,
                 az: "memory".into(),
                 state: ReplicaState::Leader,
+                part: ReplicaPart::Voter,
                 lag: 0,
                 error: None,
             };

@@ -74,6 +74,8 @@ pub struct ReplicaDescription {
     pub az: String,
     /// How it is doing.
     pub state: ReplicaState,
+    /// What it counts for.
+    pub part: ReplicaPart,
     /// Entries that it lacks, as the leader sees it.
     pub lag: u64,
     /// Why it is out of the quorum, if it is.
@@ -97,6 +99,25 @@ pub enum ReplicaState {
     Unreachable = 4,
     /// Left the quorum for the reason in `error`.
     Failed = 5,
+}
+
+/// What a replica counts for in its group. All are `Voter` when no change of members is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ReplicaPart {
+    /// The answering replica doesn't know.
+    #[default]
+    Unknown = 0,
+    /// It votes, and knows the members as they are now.
+    Voter = 1,
+    /// It is filled from the others and doesn't vote yet.
+    Learner = 2,
+    /// In a joint configuration: it votes in the new one only.
+    Joining = 3,
+    /// In a joint configuration: it votes in the old one only.
+    Leaving = 4,
+    /// It votes, but isn't known to know yet that the last change of members is done.
+    Uninformed = 5,
 }
 
 /// A value of the metadata group.

@@ -335,12 +335,12 @@ impl<S: LogStorage> Replica<S> {
                 self.guarded(sink, "message", |raw| raw.step(*message));
                 self.work(sink);
             }
-            Body::Retired(voters) if envelope.to == self.id => {
-                if self.dismissal.told(envelope.from.0, voters) {
+            Body::Retired(voters) => {
+                let dismissed = envelope.to == self.id && self.dismissal.told(envelope.from.0, voters);
+                if dismissed {
                     self.stop(sink, "this replica was replaced by another one".to_owned());
                 }
             }
-            Body::Retired(_) => {}
             _ if retired => self.dismiss(envelope.from, sink),
             _ => {}
         }

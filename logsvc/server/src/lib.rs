@@ -21,4 +21,4 @@ pub use embedded::{EmbeddedConfig, EmbeddedHandle, EmbeddedLog};
 pub use error::StartError;
 pub use replica::Timing;
 pub use storage::StorageConfig;
-pub use tcp::{PeerConfig, ServerConfig, ServerHandle, serve};
+pub use tcp::{Health, PeerConfig, ServerConfig, ServerHandle, serve};

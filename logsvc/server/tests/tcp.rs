@@ -119,3 +119,29 @@ async fn every_replica_streams_its_tail() {
     ask(queue, 9, &Request::Read { shard: 0, from: 301, max_bytes: 1000, wait_ms: 10_000 });
     assert_eq!(next_blocks(reader, 9).await.len(), 1);
 }
+
+/// A start says what it waits for: first the other processes, by address; without a majority, the groups, and whose majority.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_waited_for_is_said() {
+    let mut cluster = Cluster::new(1);
+    cluster.serve(0).await;
+    let waits_for = |cluster: &Cluster, number: usize| {
+        cluster.servers[number].as_ref().unwrap().health().waits_for().unwrap_or_default()
+    };
+    let address = cluster.addresses[2].clone();
+    until("the others' addresses", async || waits_for(&cluster, 0).contains(&address)).await;
+    cluster.serve(1).await;
+    cluster.serve(2).await;
+    for number in 0..3 {
+        until("a leader of all groups", async || waits_for(&cluster, number).is_empty()).await;
+    }
+    cluster.stop(1).await;
+    cluster.stop(2).await;
+    let groups =
+        ["shard 0 waits for a majority of az-a (1.", "the metadata log waits for a majority of az-a (1."];
+    until("the groups without a leader", async || {
+        let said = waits_for(&cluster, 0);
+        groups.iter().all(|group| said.contains(group)) && said.contains("az-c (3.")
+    })
+    .await;
+}

@@ -70,7 +70,7 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("remove")
-                .about("Lets a replica leave the log; stop its process when `log info` shows it no more")
+                .about("Lets a replica leave the log; stop its process when `log info` shows all members as settled")
                 .arg(zone("Its availability zone")),
         );
     let failover = Command::new("failover")
@@ -260,5 +260,7 @@ fn show_log(value: &Value) {
     let columns = ["shard", "epoch", "owner", "tail", "durable", "trim", "bytes", "chain", "leader"];
     Table::of(rows(value, "shards"), &columns).print();
     println!();
-    Table::of(rows(value, "replicas"), &["shard", "zone", "id", "state", "lag", "error"]).print();
+    Table::of(rows(value, "groups"), &["shard", "members", "change"]).print();
+    println!();
+    Table::of(rows(value, "replicas"), &["shard", "zone", "id", "state", "part", "lag", "error"]).print();
 }

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use logsvc_api::{Block, Epoch, Position, ShardId};
 
 use super::{MAGIC, Reader, VERSION, WireError, Writer};
-use crate::{Claim, Claimed, LogError, MetaValue, ReplicaDescription, ReplicaState, ShardDescription};
+use crate::{
+    Claim, Claimed, LogError, MetaValue, ReplicaDescription, ReplicaPart, ReplicaState, ShardDescription,
+};
 
 /// Frame types. Numbers are never reused.
 pub mod kind {
@@ -417,7 +419,7 @@ fn encode_description(d: &ShardDescription, out: &mut Writer) {
     out.u64(d.lease_ms).u64(d.lease_remaining_ms).u64(d.tail).u64(d.chain).u64(d.trim).u64(d.durable);
     out.u64(d.bytes).optional_u64(d.leader).u32(d.replicas.len() as u32);
     for replica in &d.replicas {
-        out.u64(replica.id).text(&replica.az).u8(replica.state as u8).u64(replica.lag);
+        out.u64(replica.id).text(&replica.az).u8(replica.state as u8).u8(replica.part as u8).u64(replica.lag);
         out.text(replica.error.as_deref().unwrap_or_default());
     }
 }
@@ -436,11 +438,12 @@ fn decode_description(r: &mut Reader) -> Result<ShardDescription, WireError> {
         durable: r.u64()?,
         bytes: r.u64()?,
         leader: r.optional_u64()?,
-        replicas: r.list(25, |item| {
+        replicas: r.list(26, |item| {
             Ok(ReplicaDescription {
                 id: item.u64()?,
                 az: item.text()?,
                 state: decode_state(item.u8()?),
+                part: decode_part(item.u8()?),
                 lag: item.u64()?,
                 error: optional(item.text()?),
             })
@@ -457,6 +460,17 @@ fn decode_state(number: u8) -> ReplicaState {
         4 => ReplicaState::Unreachable,
         5 => ReplicaState::Failed,
         _ => ReplicaState::Unknown,
+    }
+}
+
+fn decode_part(number: u8) -> ReplicaPart {
+    match number {
+        1 => ReplicaPart::Voter,
+        2 => ReplicaPart::Learner,
+        3 => ReplicaPart::Joining,
+        4 => ReplicaPart::Leaving,
+        5 => ReplicaPart::Uninformed,
+        _ => ReplicaPart::Unknown,
     }
 }
 

@@ -20,7 +20,9 @@ use tokio::sync::watch;
 
 use crate::StartError;
 use crate::identity::Stage;
-use crate::replica::{Called, Message, Replica, ReplicaConfig, Seat, Timing, Transport, block_cache};
+use crate::replica::{
+    Called, Message, Replica, ReplicaConfig, Seat, Timing, Transport, block_cache, group_name,
+};
 use crate::storage::StorageConfig;
 use disks::Disks;
 use service::Embedded;
@@ -201,16 +203,18 @@ fn lost_majority(service: &Embedded, config: &EmbeddedConfig) -> bool {
 /// Which groups have no leader, and what each zone's replica says of them.
 fn waiting_for(service: &Embedded, config: &EmbeddedConfig) -> String {
     let mut parts = Vec::new();
+    let zones =
+        service.replicas().iter().map(|replica| (replica.number(), replica.az().to_owned())).collect();
     for group in (0..config.shards).chain([META_GROUP]) {
         if service.leader(group).is_some() {
             continue;
         }
-        let name = if group == META_GROUP { "the metadata log".to_owned() } else { format!("shard {group}") };
-        let zones = service.replicas().iter().map(|replica| {
-            let state = replica.view(group).map_or_else(|| "absent".to_owned(), |view| view.state());
+        let states = service.replicas().iter().map(|replica| {
+            let state = replica.view(group).map_or_else(|| "absent".to_owned(), |view| view.state(&zones));
             format!("{} {state}", replica.az())
         });
-        parts.push(format!("{name} has no quorum ({})", zones.collect::<Vec<_>>().join(", ")));
+        let states = states.collect::<Vec<_>>().join(", ");
+        parts.push(format!("{} has no quorum ({states})", group_name(group)));
     }
     if parts.is_empty() {
         parts.push("a zone has not written its groups yet".to_owned());

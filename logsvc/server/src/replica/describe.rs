@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use logsvc_client::{META_LOG, ReplicaDescription, ReplicaState, ShardDescription};
+use logsvc_client::{META_LOG, ReplicaDescription, ReplicaPart, ReplicaState, ShardDescription};
 use logsvc_raft::{GroupId, GroupStatus, MemberStatus, NodeNumber, Role};
 
 use crate::metric_names;
@@ -40,20 +40,39 @@ fn replica(
         Role::Stopped(reason) if member.replica == status.replica => Some(reason.clone()),
         _ => None,
     };
+    let part = part(status, member);
     let state = match () {
         () if error.is_some() => ReplicaState::Failed,
         () if status.leader == Some(member.replica) => ReplicaState::Leader,
         () if status.role != Role::Leader => ReplicaState::Unknown,
         () if !member.active => ReplicaState::Unreachable,
-        () if !member.voter => ReplicaState::Learner,
+        () if part == ReplicaPart::Learner => ReplicaState::Learner,
         () => ReplicaState::Follower,
     };
     ReplicaDescription {
         id: member.replica.0,
         az: zones.get(&member.replica.node()).cloned().unwrap_or_default(),
         state,
+        part,
         lag: status.last_index.saturating_sub(member.matched),
         error,
+    }
+}
+
+/// What a member counts for. Only the leader knows who has been informed.
+fn part(status: &GroupStatus, member: &MemberStatus) -> ReplicaPart {
+    let members = &status.members;
+    let new = member.voter;
+    let old = members.voters_outgoing.contains(&member.replica.0);
+    match () {
+        () if members.voters.is_empty() => ReplicaPart::Unknown,
+        () if !new && old => ReplicaPart::Leaving,
+        () if !new => ReplicaPart::Learner,
+        () if !old && !members.voters_outgoing.is_empty() => ReplicaPart::Joining,
+        () if status.role == Role::Leader && member.committed < status.members_index => {
+            ReplicaPart::Uninformed
+        }
+        () => ReplicaPart::Voter,
     }
 }
 

@@ -50,6 +50,11 @@ impl Default for Timing {
     }
 }
 
+/// A group's name for an operator.
+pub fn group_name(group: GroupId) -> String {
+    if group == META_GROUP { "the metadata log".to_owned() } else { format!("shard {group}") }
+}
+
 /// How a replica's groups begin their life on a disk that doesn't have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Birth {
@@ -217,6 +222,21 @@ impl Replica {
         statuses
             .flat_map(|status| status.members.all().map(|id| ReplicaId(id).node()).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// What keeps groups here from being served: which ones, and the members that they wait for. `None` when nothing does.
+    pub fn waits_for(&self, zones: &HashMap<NodeNumber, String>) -> Option<String> {
+        /// More are only counted.
+        const NAMED: usize = 4;
+        let mut waiting: Vec<_> = self.views.iter().filter(|(_, view)| !view.is_led()).collect();
+        waiting.sort_unstable_by_key(|(group, _)| **group);
+        let one =
+            |(group, view): &(&GroupId, &GroupView)| format!("{} {}", group_name(**group), view.state(zones));
+        let mut parts: Vec<String> = waiting.iter().take(NAMED).map(one).collect();
+        if waiting.len() > NAMED {
+            parts.push(format!("and {} more", waiting.len() - NAMED));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     /// True when all groups here have stopped.

@@ -1,10 +1,11 @@
 //! What other threads see of a group without asking the replica's thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use logsvc_api::Position;
-use logsvc_raft::{GroupStatus, ReplicaId, Role};
+use logsvc_raft::{GroupStatus, NodeNumber, ReplicaId, Role};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -32,6 +33,11 @@ impl GroupView {
     /// True while this replica leads.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Acquire)
+    }
+
+    /// True while this replica knows of a leader and hasn't stopped.
+    pub fn is_led(&self) -> bool {
+        self.leader.load(Ordering::Acquire) != 0 && self.stopped().is_none()
     }
 
     /// Index of the last entry that is applied and can be read from this replica's disk.
@@ -76,14 +82,14 @@ impl GroupView {
     }
 
     /// What this replica of the group is, in a few words for an operator.
-    pub fn state(&self) -> String {
+    pub fn state(&self, zones: &HashMap<NodeNumber, String>) -> String {
         let Some(status) = self.status() else { return "has nothing of it".to_owned() };
         match &status.role {
             Role::Stopped(reason) => format!("has stopped: {reason}"),
-            Role::Learner => format!("is not a member yet; members are {}", members(&status)),
-            Role::Removed => format!("was removed; members are {}", members(&status)),
+            Role::Learner => format!("is not a member yet; members are {}", members(&status, zones)),
+            Role::Removed => format!("was removed; members are {}", members(&status, zones)),
             Role::Leader | Role::Follower | Role::Candidate => {
-                format!("waits for a majority of {}", members(&status))
+                format!("waits for a majority of {}", members(&status, zones))
             }
         }
     }
@@ -143,8 +149,12 @@ impl GroupView {
 }
 
 /// The voters, and those of a configuration that is being left: a majority of each is needed.
-fn members(status: &GroupStatus) -> String {
-    let list = |ids: &[u64]| ids.iter().map(|id| ReplicaId(*id).to_string()).collect::<Vec<_>>().join(", ");
+fn members(status: &GroupStatus, zones: &HashMap<NodeNumber, String>) -> String {
+    let one = |id: &u64| match zones.get(&ReplicaId(*id).node()) {
+        Some(zone) => format!("{zone} ({})", ReplicaId(*id)),
+        None => ReplicaId(*id).to_string(),
+    };
+    let list = |ids: &[u64]| ids.iter().map(one).collect::<Vec<_>>().join(", ");
     let members = &status.members;
     if members.voters_outgoing.is_empty() {
         list(&members.voters)

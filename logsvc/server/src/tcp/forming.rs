@@ -47,6 +47,8 @@ pub struct Forming {
     pub tls: Option<LinkTls>,
     pub complaint: Arc<Complaint>,
     pub auto_replace: bool,
+    /// What it waits for, in words.
+    pub waits: Arc<Mutex<String>>,
     /// What this process answers to probes meanwhile.
     pub standing: Arc<Mutex<Standing>>,
 }
@@ -77,23 +79,29 @@ impl Forming {
                 Step::Learn(cluster, most) => match self.learn().await {
                     Ok(()) => self.write(Stage::Member, cluster)?,
                     Err(why) => {
-                        let why = if most { &*why } else { TOO_FEW };
-                        if rounds % QUIET_ROUNDS == 0 {
-                            tracing::warn!(az = self.az, why, "not serving yet");
-                        }
-                        rounds += 1;
-                        tokio::time::sleep(PAUSE).await;
+                        self.wait(if most { &why } else { TOO_FEW }, &others, &mut rounds).await;
                     }
                 },
-                Step::Wait(why) => {
-                    if rounds % QUIET_ROUNDS == 0 {
-                        tracing::warn!(az = self.az, why, "not serving yet");
-                    }
-                    rounds += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
+                Step::Wait(why) => self.wait(why, &others, &mut rounds).await,
             }
         }
+    }
+
+    /// Says now and then why it waits, and who doesn't answer; then a pause.
+    async fn wait(&self, why: &str, others: &[Option<Standing>], rounds: &mut u32) {
+        let silent = self.peers.values().zip(others).filter(|(_, standing)| standing.is_none());
+        let silent: Vec<&str> = silent.map(|(address, _)| address.as_str()).collect();
+        let why = if silent.is_empty() {
+            why.to_owned()
+        } else {
+            format!("{why}; no answer from {}", silent.join(", "))
+        };
+        if rounds.is_multiple_of(QUIET_ROUNDS) {
+            tracing::warn!(az = self.az, why, "not serving yet");
+        }
+        *rounds += 1;
+        *self.waits.lock() = why;
+        tokio::time::sleep(PAUSE).await;
     }
 
     fn step(&self, found: Option<&Identity>, others: &[Option<Standing>]) -> Step {
@@ -133,12 +141,8 @@ impl Forming {
             if formed * 2 > others.len() + 1 {
                 return;
             }
-            if rounds % QUIET_ROUNDS == 0 {
-                let why = "this disk's database is damaged and too few of the other replicas answer; nothing was changed";
-                tracing::warn!(az = self.az, why, "not serving yet");
-            }
-            rounds += 1;
-            tokio::time::sleep(PAUSE).await;
+            let why = "this disk's database is damaged and too few of the other replicas answer; nothing was changed";
+            self.wait(why, &others, &mut rounds).await;
         }
     }
 

@@ -32,6 +32,8 @@ use peers::TcpPeers;
 
 /// Pause between two looks at what needs care.
 const CARE: Duration = Duration::from_millis(100);
+/// How often it is said what a replica waits for.
+const SAY_EVERY: Duration = Duration::from_secs(3);
 const MAX_HANDSHAKES: usize = 64;
 /// How long others still speak to a replica that no group has as a member any more: it asks them whether it may stop.
 const FAREWELL: Duration = Duration::from_secs(60);
@@ -99,6 +101,8 @@ pub(crate) struct Shared {
     zones: Zones,
     rosters: watch::Sender<Option<Known>>,
     number: Arc<AtomicU16>,
+    /// What a start waits for, or why there is none.
+    waits: Arc<Mutex<String>>,
     shards: u32,
     tls: Option<LinkTls>,
     /// Handshakes of TLS at one time; more wait.
@@ -124,6 +128,11 @@ impl ServerHandle {
         self.shared.replica.get().is_some()
     }
 
+    /// For asking how it is while somebody else holds this handle.
+    pub fn health(&self) -> Health {
+        Health(Arc::clone(&self.shared))
+    }
+
     /// Stops listening and the replica, in good order.
     pub async fn stop(mut self) {
         for task in self.tasks.drain(..) {
@@ -133,6 +142,21 @@ impl ServerHandle {
         }
         if let Some(replica) = self.shared.replica.get().cloned() {
             let _ = tokio::task::spawn_blocking(move || replica.stop()).await;
+        }
+    }
+}
+
+/// How a replica server is.
+#[derive(Clone)]
+pub struct Health(Arc<Shared>);
+
+impl Health {
+    /// What it waits for: other processes while it starts, then a majority of a group's members, by name. `None` when every group
+    /// here has a leader.
+    pub fn waits_for(&self) -> Option<String> {
+        match self.0.replica.get() {
+            Some(replica) => replica.waits_for(&self.0.zones.read()),
+            None => Some(self.0.waits.lock().clone()),
         }
     }
 }
@@ -176,6 +200,7 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         zones,
         rosters: watch::channel(None).0,
         number: Arc::clone(&number),
+        waits: Arc::new(Mutex::new("it has just been started".to_owned())),
         shards: config.shards,
         tls: config.tls.clone(),
         handshakes: Semaphore::new(MAX_HANDSHAKES),
@@ -194,6 +219,7 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         tls: config.tls.clone(),
         complaint: Arc::default(),
         auto_replace: config.auto_replace,
+        waits: Arc::clone(&shared.waits),
         standing: Arc::clone(&shared.standing),
     };
     let run = tokio::spawn(run(config, forming, Arc::clone(&shared)));
@@ -270,10 +296,24 @@ async fn run(config: ServerConfig, forming: Forming, shared: Arc<Shared>) {
             tracing::info!(az = config.az, cluster = identity.cluster, "the log replica takes part");
             tokio::join!(
                 care(&config, &forming, identity.clone(), &replica),
+                say_what_it_waits_for(&config, Health(Arc::clone(&shared))),
                 follow(&config, &forming, &identity, &replica, &peers, rosters)
             );
         }
-        Err(error) => tracing::error!(az = config.az, %error, "the log replica can't start"),
+        Err(error) => {
+            tracing::error!(az = config.az, %error, "the log replica can't start");
+            *shared.waits.lock() = format!("the log replica can't start: {error}");
+        }
+    }
+}
+
+/// While groups have no leader, says now and then which ones, and who is waited for.
+async fn say_what_it_waits_for(config: &ServerConfig, health: Health) {
+    loop {
+        tokio::time::sleep(SAY_EVERY).await;
+        if let Some(what) = health.waits_for() {
+            tracing::warn!(az = config.az, "waiting: {what}");
+        }
     }
 }
 
