@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use proxy_resp::{Args, Reply};
 use proxy_store::{
-    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, Position, Reason, Set, Stream,
-    Value, ZSet,
+    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, Position, Reason, Set, Spot,
+    Stream, Value, ZSet,
 };
 use rand::rngs::SmallRng;
 
@@ -28,8 +28,8 @@ pub struct Context<'a> {
     pub primary: bool,
     /// Position of the newest record before this command. Answers about a whole database wait for it.
     pub tail: Position,
-    /// Slot of argument 1 when routing has computed it already.
-    pub slot: Option<u16>,
+    /// Where the key in argument 1 is, when that is known already.
+    pub spot: Option<Spot>,
     /// Whether [`Call::missed`] is wanted.
     pub notes_misses: bool,
     /// Whether the command may wait.
@@ -71,7 +71,7 @@ pub struct Call<'a> {
     pub touched: Option<usize>,
     notes_misses: bool,
     tail: Position,
-    slot: Option<u16>,
+    spot: Option<Spot>,
     pub(crate) patience: Patience<'a>,
     primary: bool,
     gate: Position,
@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
         fx: EffectWriter<'a>,
         context: Context<'a>,
     ) -> Self {
-        let Context { db, now_ms, primary, tail, slot, notes_misses, patience, rng } = context;
+        let Context { db, now_ms, primary, tail, spot, notes_misses, patience, rng } = context;
         let effects_before = fx.len();
         Self {
             args,
@@ -106,7 +106,7 @@ impl<'a> Call<'a> {
             touched: None,
             notes_misses,
             tail,
-            slot,
+            spot,
             patience,
             primary,
             gate: 0,
@@ -141,8 +141,8 @@ impl<'a> Call<'a> {
     /// Argument `index` as a key of the connection's database.
     #[inline]
     pub fn key(&self, index: usize) -> Key<'a> {
-        match self.slot {
-            Some(slot) if index == 1 => Key { db: self.db, slot, bytes: self.args.at(1) },
+        match self.spot {
+            Some(spot) if index == 1 => Key::at(self.db, spot, self.args.at(1)),
             _ => Key::new(self.db, self.args.at(index)),
         }
     }

@@ -117,7 +117,7 @@ pub(crate) fn copy(call: &mut Call<'_>) -> Result<(), Fail> {
         }
         at += 1;
     }
-    let (from, to) = (call.key(1), Key { db, ..call.key(2) });
+    let (from, to) = (call.key(1), call.key(2).in_database(db));
     if from == to {
         return Err(Fail::SAME_OBJECT);
     }
@@ -143,7 +143,7 @@ pub(crate) fn move_key(call: &mut Call<'_>) -> Result<(), Fail> {
         return Err(Fail::SAME_OBJECT);
     }
     let from = call.key(1);
-    let to = Key { db, ..from };
+    let to = from.in_database(db);
     let moved = match call.find(from) {
         Some(entry) if call.find(to).is_none() => {
             write_move(call, &entry, from, to);

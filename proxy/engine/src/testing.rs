@@ -105,7 +105,7 @@ impl TestDb {
             now_ms: self.now_ms,
             primary: true,
             tail: self.position,
-            slot: None,
+            spot: None,
             patience: if self.patient { Patience::May } else { Patience::None },
             rng: &mut self.rng,
         };

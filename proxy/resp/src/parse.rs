@@ -138,6 +138,19 @@ impl Parser {
         Args::new(if self.inline { &self.words } else { buf }, &self.spans)
     }
 
+    /// Where the arguments of the command that [`Parser::next`] just completed stand in its bytes; `None` for an inline command,
+    /// whose words are in the parser.
+    #[inline]
+    pub fn plain_spans(&self) -> Option<&[Span]> {
+        (!self.inline).then_some(&self.spans)
+    }
+
+    /// Forgets an open command: the next call begins with the first byte of a command again.
+    pub fn restart(&mut self) {
+        self.missing = 0;
+        self.reset();
+    }
+
     /// True when a command has begun to arrive.
     pub fn is_open(&self) -> bool {
         self.missing > 0
@@ -146,13 +159,18 @@ impl Parser {
     /// The array's header. `None`: go on with its arguments.
     #[inline]
     fn count(&mut self, buf: &[u8]) -> Option<Step> {
-        let (text, end) = match self.header(buf, ProtocolError::BigCount) {
-            Ok(found) => found,
-            Err(step) => return Some(step),
-        };
-        let count = match header_number(&text[1..]) {
-            Some(count) if count <= self.limits.args => count,
-            _ => return Some(Step::Fail(ProtocolError::MultibulkLength)),
+        // The frequent form: one digit.
+        let (count, end) = if let [_, digit @ b'1'..=b'9', b'\r', b'\n', ..] = *buf {
+            (i64::from(digit - b'0'), 4)
+        } else {
+            let (text, end) = match self.header(buf, ProtocolError::BigCount) {
+                Ok(found) => found,
+                Err(step) => return Some(step),
+            };
+            match header_number(&text[1..]) {
+                Some(count) if count <= self.limits.args => (count, end),
+                _ => return Some(Step::Fail(ProtocolError::MultibulkLength)),
+            }
         };
         if !self.limits.authenticated && count > UNAUTHENTICATED_ARGS {
             return Some(Step::Fail(ProtocolError::UnauthenticatedMultibulk));

@@ -14,6 +14,7 @@ use logsvc_api::ShardId;
 use proxy_commands::Row;
 use proxy_resp::{Args, Reply};
 use proxy_shard::{Answer as Late, Blocker, Displaced, Shard, TERM_ENDED, Unserved};
+use proxy_store::Spot;
 use tokio::sync::Notify;
 
 use crate::committer;
@@ -38,7 +39,7 @@ pub(crate) fn run(
     conn: &Rc<Conn>,
     session: &Session,
     (row, args): (&'static Row, Args<'_>),
-    (id, slot): (ShardId, Option<u16>),
+    (id, spot): (ShardId, Option<Spot>),
     batch: &mut Batch,
 ) -> Flow {
     let client = conn.info.id;
@@ -75,7 +76,7 @@ pub(crate) fn run(
     }
     let start = batch.reply.len();
     shard.set_caller(session.caller());
-    match shard.run_or_wait(&Blocker { client, slip }, row, args, (session.db, slot), &mut batch.reply) {
+    match shard.run_or_wait(&Blocker { client, slip }, row, args, (session.db, spot), &mut batch.reply) {
         Some(ran) => {
             batch.gate(start, id, ran.gate);
             if shard.is_pending() {

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use proxy_resp::{Limits, Parser, Protocol, Reply, Step};
 use smallvec::SmallVec;
 
+use crate::ahead::Next as Ahead;
 use crate::blocking;
 use crate::clients::{ClientInfo, NO_COMMAND, OutputFigures};
 use crate::dispatch::{self, Flow};
@@ -32,7 +33,7 @@ use crate::pubsub::Publication;
 use crate::remote;
 use crate::session::{ReplyMode, Session};
 use crate::stream::{Accepted, Stream};
-use crate::worker::{Waiter, Worker, unix_ms};
+use crate::worker::{Scratch, Waiter, Worker, unix_ms};
 use crate::{pause, transaction};
 
 /// Size of a worker's read buffer.
@@ -590,9 +591,7 @@ impl Conn {
                 worker.stats.bytes_in.add(n as u64);
                 let full = scratch.input.len() == scratch.input.capacity();
                 let buffer = std::mem::take(&mut scratch.input);
-                let reply = std::mem::take(&mut scratch.reply);
-                let (done, reply) = self.execute_with(worker, input, &buffer, reply);
-                scratch.reply = reply;
+                let done = self.execute_with(worker, input, &buffer, &mut scratch);
                 input.tail.clear();
                 input.tail.extend_from_slice(buffer.get(done.used..).unwrap_or_default());
                 if input.tail.is_empty() && input.tail.capacity() > 0 {
@@ -646,8 +645,7 @@ impl Conn {
 
     fn execute(self: &Rc<Self>, worker: &Rc<Worker>, input: &mut Input, buffer: &[u8]) -> Done {
         let mut scratch = worker.take_scratch();
-        let (done, reply) = self.execute_with(worker, input, buffer, std::mem::take(&mut scratch.reply));
-        scratch.reply = reply;
+        let done = self.execute_with(worker, input, buffer, &mut scratch);
         worker.return_scratch(scratch);
         done
     }
@@ -658,8 +656,8 @@ impl Conn {
         worker: &Rc<Worker>,
         input: &mut Input,
         buffer: &[u8],
-        reply: Reply,
-    ) -> (Done, Reply) {
+        scratch: &mut Scratch,
+    ) -> Done {
         worker.read_clock();
         worker.stopwatch.start();
         worker.stats.reads.add(1);
@@ -667,22 +665,24 @@ impl Conn {
         let users = &worker.shared.users;
         if !session.follow_users(users) {
             self.kill();
-            return (Done { used: buffer.len(), retry: false, next: Next::End }, reply);
+            return Done { used: buffer.len(), retry: false, next: Next::End };
         }
-        let mut batch = Batch::new(reply);
+        let Scratch { reply, ahead, .. } = scratch;
+        ahead.clear();
+        let mut batch = Batch::new(std::mem::take(reply));
         batch.reply.set_proto(session.proto);
         let mut done = Done { used: 0, retry: false, next: Next::Again };
         let pause = worker.shared.config.output_pause_bytes;
         loop {
-            let rest = buffer.get(done.used..).unwrap_or_default();
-            parser.limits_mut().authenticated = session.is_authenticated() || !users.is_known();
-            match parser.next(rest) {
-                Step::Command(used) => {
+            let trusted = session.is_authenticated() || !users.is_known();
+            parser.limits_mut().authenticated = trusted;
+            match ahead.next(worker, parser, (buffer, done.used), (session.db, !trusted)) {
+                Ahead::Command(used, args, seen) => {
                     let large = used as u64 > worker.shared.config.shard.in_flight_bytes;
                     if large {
                         session.guards = session.guards.with(Guards::LARGE);
                     }
-                    let flow = dispatch::execute(worker, self, session, parser.args(rest), &mut batch);
+                    let flow = dispatch::execute(worker, self, session, (args, seen), &mut batch);
                     if large {
                         session.guards = session.guards.without(Guards::LARGE);
                     }
@@ -720,19 +720,26 @@ impl Conn {
                         break;
                     }
                 }
-                Step::Skip(used) => done.used += used,
-                Step::More(_) => break,
-                Step::Fail(error) => {
+                Ahead::Other(Step::Skip(used)) => done.used += used,
+                Ahead::Other(Step::Fail(error)) => {
                     batch.reply.error_bytes(&error.text());
                     worker.stats.error(b"-ERR");
                     done.next = Next::End;
                     break;
                 }
+                Ahead::Other(_) => break,
             }
         }
-        self.hand_on(worker, &mut batch);
+        ahead.end(parser, done.used);
+        // Before the replies leave: who has seen them may look.
         self.publish(worker, session, buffer.len() - done.used.min(buffer.len()));
-        (done, batch.reply)
+        self.hand_on(worker, &mut batch);
+        self.publish_output();
+        if !self.out.borrow().is_empty() {
+            self.check_output(worker);
+        }
+        *reply = batch.reply;
+        done
     }
 
     fn publish(&self, worker: &Worker, session: &Session, unread: usize) {
@@ -747,10 +754,6 @@ impl Conn {
         info.multi_bytes.store(multi.map_or(0, |multi| multi.bytes() as u64), Relaxed);
         info.watching.store(session.watched_keys, Relaxed);
         info.args_bytes.store(0, Relaxed);
-        self.publish_output();
-        if !self.out.borrow().is_empty() {
-            self.check_output(worker);
-        }
     }
 
     fn publish_output(&self) {

@@ -8,8 +8,9 @@ use proxy_commands::{Flags, Id, KeyFlags, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, Reply};
 use proxy_shard::{Blocker, Role, Room, Shard, Unserved};
-use proxy_store::slot_of;
+use proxy_store::{Spot, slot_of};
 
+use crate::ahead::Seen;
 use crate::conn::{Batch, Conn, Merging};
 use crate::guard::Guards;
 use crate::merge::Join;
@@ -36,10 +37,10 @@ pub(crate) enum Flow {
 }
 
 /// Where a command's keys are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// In this shard; the slot of argument 1 if it was computed.
-    Shard(ShardId, Option<u16>),
+    /// In this shard; where the key in argument 1 is if that was computed.
+    Shard(ShardId, Option<Spot>),
     /// In several.
     Crossing,
 }
@@ -50,12 +51,12 @@ pub(crate) fn execute(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
     session: &mut Session,
-    args: Args<'_>,
+    (args, seen): (Args<'_>, Seen),
     batch: &mut Batch,
 ) -> Flow {
     let start = batch.reply.len();
     let begun = worker.stopwatch.last();
-    let flow = match proxy_engine::resolve(args) {
+    let flow = match seen.row.map_or_else(|| proxy_engine::resolve(args), Ok) {
         Ok(row) => {
             let guards = session.guards.with(worker.guards.get());
             let mut queued = false;
@@ -68,11 +69,11 @@ pub(crate) fn execute(
                 transaction::queue(worker, session, row, args, &mut batch.reply)
             } else if guards.has(Guards::NO_TOUCH) && row.id != Id::Touch {
                 set_still(worker, true);
-                let flow = resolved(worker, conn, session, row, args, batch);
+                let flow = resolved(worker, conn, session, (row, args), seen.spot, batch);
                 set_still(worker, false);
                 flow
             } else {
-                resolved(worker, conn, session, row, args, batch)
+                resolved(worker, conn, session, (row, args), seen.spot, batch)
             };
             if matches!(flow, Flow::Park(_) | Flow::PutOff) {
                 return flow;
@@ -231,8 +232,8 @@ fn resolved(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
     session: &mut Session,
-    row: &'static Row,
-    args: Args<'_>,
+    (row, args): (&'static Row, Args<'_>),
+    spot: Option<Spot>,
     batch: &mut Batch,
 ) -> Flow {
     match row.routing {
@@ -250,9 +251,9 @@ fn resolved(
         _ if matches!(proxy_engine::handler(row.id), Run::Script) => {
             script::run(worker, conn, session, (row, args), batch)
         }
-        _ if worker.shared.shards == 1 => on_shard(worker, conn, session, (row, args), (0, None), batch),
-        Routing::Keys | Routing::AnyShard => match place(worker, row, args) {
-            Place::Shard(shard, slot) => on_shard(worker, conn, session, (row, args), (shard, slot), batch),
+        _ if worker.shared.shards == 1 => on_shard(worker, conn, session, (row, args), (0, spot), batch),
+        Routing::Keys | Routing::AnyShard => match place(worker, row, args, spot) {
+            Place::Shard(shard, spot) => on_shard(worker, conn, session, (row, args), (shard, spot), batch),
             Place::Crossing => {
                 session.reject();
                 batch.reply.error(CROSSSLOT);
@@ -264,22 +265,23 @@ fn resolved(
     }
 }
 
-/// The shard of a command's keys; without keys, one that lives here if there is one.
-pub(crate) fn place(worker: &Worker, row: &Row, args: Args<'_>) -> Place {
-    place_of_keys(worker, row, args)
+/// The shard of a command's keys, of which the one in argument 1 may be located already; without keys, one that lives here if
+/// there is one.
+pub(crate) fn place(worker: &Worker, row: &Row, args: Args<'_>, spot: Option<Spot>) -> Place {
+    place_of_keys(worker, row, args, spot)
         .unwrap_or_else(|| Place::Shard(worker.locals().next().map_or(0, |(id, _)| id), None))
 }
 
 /// The shard of a command's keys; none without keys, or when they can't be told from a wrong request.
-pub(crate) fn place_of_keys(worker: &Worker, row: &Row, args: Args<'_>) -> Option<Place> {
+pub(crate) fn place_of_keys(worker: &Worker, row: &Row, args: Args<'_>, spot: Option<Spot>) -> Option<Place> {
     let shared = &worker.shared;
-    let mut found: Option<(ShardId, Option<u16>)> = None;
+    let mut found: Option<(ShardId, Option<Spot>)> = None;
     let mut crossing = false;
     let mut see = |position: usize| {
-        let slot = slot_of(args.at(position));
-        let shard = shared.shard_of(slot);
+        let spot = spot.filter(|_| position == 1).unwrap_or_else(|| Spot::new(args.at(position)));
+        let shard = shared.shard_of(spot.slot);
         match found {
-            None => found = Some((shard, (position == 1).then_some(slot))),
+            None => found = Some((shard, (position == 1).then_some(spot))),
             Some((first, _)) => crossing |= first != shard,
         }
     };
@@ -292,7 +294,7 @@ pub(crate) fn place_of_keys(worker: &Worker, row: &Row, args: Args<'_>) -> Optio
     if crossing || sort_leaves(worker, row, args, found.map(|(shard, _)| shard)) {
         return Some(Place::Crossing);
     }
-    found.map(|(shard, slot)| Place::Shard(shard, slot))
+    found.map(|(shard, spot)| Place::Shard(shard, spot))
 }
 
 /// Whether a SORT looks at keys outside `shard`, or may: only its elements tell which keys.
@@ -325,11 +327,11 @@ pub(crate) fn on_shard(
     conn: &Rc<Conn>,
     session: &Session,
     (row, args): (&'static Row, Args<'_>),
-    (id, slot): (ShardId, Option<u16>),
+    (id, spot): (ShardId, Option<Spot>),
     batch: &mut Batch,
 ) -> Flow {
     if row.flags.has(Flags::BLOCKING) {
-        return blocking::run(worker, conn, session, (row, args), (id, slot), batch);
+        return blocking::run(worker, conn, session, (row, args), (id, spot), batch);
     }
     let Some(local) = worker.local(id) else {
         forward(
@@ -343,7 +345,7 @@ pub(crate) fn on_shard(
         return Flow::Next;
     };
     if conn.via_lane.get() {
-        return away(worker, conn, session, (row, args), (id, slot), batch);
+        return away(worker, conn, session, (row, args), (id, spot), batch);
     }
     let mut shard = local.shard.borrow_mut();
     match admit(worker, &mut shard, row) {
@@ -351,12 +353,12 @@ pub(crate) fn on_shard(
         Err(Unserved::Full) => return Flow::Park(id),
         Err(Unserved::Loading) => {
             drop(shard);
-            return away(worker, conn, session, (row, args), (id, slot), batch);
+            return away(worker, conn, session, (row, args), (id, spot), batch);
         }
     }
     let start = batch.reply.len();
     shard.set_caller(session.caller());
-    let ran = shard.run(row, args, session.db, slot, &mut batch.reply);
+    let ran = shard.run(row, args, session.db, spot, &mut batch.reply);
     if ran.gate != 0 {
         count_gated(worker, row);
         batch.gate(start, id, ran.gate);
@@ -383,7 +385,7 @@ pub(crate) fn away(
     conn: &Rc<Conn>,
     session: &Session,
     (row, args): (&'static Row, Args<'_>),
-    (id, slot): (ShardId, Option<u16>),
+    (id, spot): (ShardId, Option<Spot>),
     batch: &mut Batch,
 ) -> Flow {
     // Of a shard that other nodes hold, the primary's answer is all there is.
@@ -393,7 +395,7 @@ pub(crate) fn away(
         let mut shard = local.shard.borrow_mut();
         worker.tell_time(&mut shard);
         if shard.admits_stale_reads() {
-            shard.run(row, args, session.db, slot, &mut batch.reply);
+            shard.run(row, args, session.db, spot, &mut batch.reply);
             if let Some(caller) = session.caller() {
                 worker.shared.tracking.read_elsewhere(&worker.shared, caller, row, args);
             }

@@ -5,6 +5,7 @@
 //! worker ([`peers`]); replies that must wait for the log do so in [`out_queue`] until the [`committer`]
 //! finds them durable.
 
+mod ahead;
 mod awake;
 mod blocking;
 mod clients;

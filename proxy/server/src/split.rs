@@ -32,8 +32,8 @@ pub(crate) fn keys(
     merge: Merge,
     batch: &mut Batch,
 ) -> Flow {
-    if let dispatch::Place::Shard(shard, slot) = dispatch::place(worker, row, args) {
-        return dispatch::on_shard(worker, conn, session, (row, args), (shard, slot), batch);
+    if let dispatch::Place::Shard(shard, spot) = dispatch::place(worker, row, args, None) {
+        return dispatch::on_shard(worker, conn, session, (row, args), (shard, spot), batch);
     }
     let keys = (row.first_key.max(1) as usize, row.step.max(1) as usize);
     keys_from(worker, conn, session, (row, args), keys, merge, batch)

@@ -169,7 +169,7 @@ fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
         Routing::AllShards(_) => Target::Many,
         Routing::AnyShard => Target::None,
         // A request whose keys can't be told runs wherever the others do: it answers an error.
-        _ => match dispatch::place_of_keys(worker, row, args) {
+        _ => match dispatch::place_of_keys(worker, row, args, None) {
             None => Target::None,
             Some(Place::Shard(shard, _)) => Target::Shard(shard),
             Some(Place::Crossing) => Target::Many,

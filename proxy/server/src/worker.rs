@@ -18,6 +18,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::ahead::Ahead;
 use crate::blocking::{self, Alarm};
 use crate::clients::ClientInfo;
 use crate::committer;
@@ -66,6 +67,7 @@ pub(crate) struct Local {
 pub(crate) struct Scratch {
     pub(crate) input: Vec<u8>,
     pub(crate) reply: Reply,
+    pub(crate) ahead: Ahead,
 }
 
 pub(crate) struct Worker {
@@ -253,6 +255,7 @@ impl Worker {
         self.scratch.borrow_mut().take().unwrap_or_else(|| Scratch {
             input: Vec::with_capacity(conn::READ_BYTES),
             reply: Reply::default(),
+            ahead: Ahead::default(),
         })
     }
 

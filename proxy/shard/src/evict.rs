@@ -103,7 +103,7 @@ impl Evictor {
         }
         while let Some(Candidate { db, slot, key, .. }) = self.pool.pop() {
             // What was deleted since it was drawn, or may not go any more, is passed over.
-            if let Lookup::Entry(entry) = ks.find(Key { db, slot, bytes: &key })
+            if let Lookup::Entry(entry) = ks.find(Key::in_slot(db, slot, &key))
                 && (!memory.policy.is_volatile() || entry.expire_at().is_some())
             {
                 return Some((db, slot, key));

@@ -10,7 +10,7 @@ use logsvc_api::Position;
 use proxy_commands::Row;
 use proxy_engine::{Patience, Wait};
 use proxy_resp::{Args, Reply};
-use proxy_store::Key;
+use proxy_store::{Key, Spot};
 
 use crate::blocked::{Answer, Blocker, Displaced, UNBLOCKED, Waiting, kind_at};
 use crate::shard::{OUT_OF_MEMORY, Ran, Shard};
@@ -26,7 +26,7 @@ impl Shard {
         blocker: &Blocker,
         row: &'static Row,
         args: Args<'_>,
-        (db, slot): (u8, Option<u16>),
+        (db, spot): (u8, Option<Spot>),
         out: &mut Reply,
     ) -> Option<Ran> {
         if self.lacks_memory(row) {
@@ -35,7 +35,7 @@ impl Shard {
         }
         let start = out.len();
         self.begin();
-        let (gate, succeeded, wait) = self.step_as(row, args, (db, slot), Patience::May, out);
+        let (gate, succeeded, wait) = self.step_as(row, args, (db, spot), Patience::May, out);
         let gate = self.commit(gate);
         let Some(wait) = wait else { return Some(Ran { gate, succeeded }) };
         out.truncate(start);

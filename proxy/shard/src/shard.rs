@@ -15,7 +15,7 @@ use proxy_commands::{Flags, Row};
 use proxy_engine::{Call, Context, Patience, Run, Wait};
 use proxy_resp::{Args, Reply};
 use proxy_store::effect::{self, EffectIndex};
-use proxy_store::{EffectWriter, Key, Keyspace, Reason};
+use proxy_store::{EffectWriter, Key, Keyspace, Reason, Spot};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::Notify;
@@ -252,7 +252,7 @@ impl Shard {
         row: &'static Row,
         args: Args<'_>,
         db: u8,
-        slot: Option<u16>,
+        spot: Option<Spot>,
         out: &mut Reply,
     ) -> Ran {
         if self.lacks_memory(row) {
@@ -260,7 +260,7 @@ impl Shard {
             return Ran { gate: 0, succeeded: false };
         }
         self.begin();
-        let (gate, succeeded) = self.step(row, args, db, slot, out);
+        let (gate, succeeded) = self.step(row, args, db, spot, out);
         Ran { gate: self.commit(gate), succeeded }
     }
 
@@ -291,10 +291,10 @@ impl Shard {
         row: &'static Row,
         args: Args<'_>,
         db: u8,
-        slot: Option<u16>,
+        spot: Option<Spot>,
         out: &mut Reply,
     ) -> (Position, bool) {
-        let (gate, succeeded, _) = self.step_as(row, args, (db, slot), Patience::None, out);
+        let (gate, succeeded, _) = self.step_as(row, args, (db, spot), Patience::None, out);
         (gate, succeeded)
     }
 
@@ -304,7 +304,7 @@ impl Shard {
         &mut self,
         row: &'static Row,
         args: Args<'_>,
-        (db, slot): (u8, Option<u16>),
+        (db, spot): (u8, Option<Spot>),
         patience: Patience<'_>,
         out: &mut Reply,
     ) -> (Position, bool, Option<Box<Wait>>) {
@@ -323,7 +323,7 @@ impl Shard {
         let notes_misses = observed && !replica && self.observers.events().wants_misses();
         let primary = !self.paused && !replica;
         let rng = &mut self.rng;
-        let context = Context { db, now_ms, primary, tail, slot, notes_misses, patience, rng };
+        let context = Context { db, now_ms, primary, tail, spot, notes_misses, patience, rng };
         let mut call = Call::new(args, &self.ks, out, fx, context);
         let mut succeeded = proxy_engine::run(handler, &mut call);
         let (gate, request, wait) = (call.gate(), call.request.take(), call.wait.take());

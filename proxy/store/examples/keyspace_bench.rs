@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use proxy_store::{AccessRule, Effect, ExpireChange, Key, Keyspace, Limits, Lookup, Value};
+use proxy_store::{AccessRule, Effect, ExpireChange, Key, Keyspace, Limits, Lookup, Spot, Value};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -103,7 +103,8 @@ fn lookups(keys: usize, label: &str) {
     time(&format!("{label}: miss"), absent.len(), |i| read(&ks, &absent[i]));
     time(&format!("{label}: hit, 16 prefetched"), picks.len(), |i| {
         if i % 16 == 0 {
-            picks[i..].iter().take(16).for_each(|key| ks.prefetch(Key::new(0, key)));
+            let spots: Vec<Spot> = picks[i..].iter().take(16).map(|key| ks.spot(key)).collect();
+            ks.prefetch(0, spots.iter().copied());
         }
         read(&ks, &picks[i]);
     });

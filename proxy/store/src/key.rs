@@ -1,6 +1,8 @@
 //! Names of keys: database, slot and bytes, and how a key's slot is found (Redis Cluster's CRC16 of the hash tag).
 //!
-//! Every lookup starts here: the server computes the slot once for routing and passes it on in [`Key`].
+//! Every lookup starts here: the server computes slot and hash once, when a request is parsed, and passes them on in [`Key`].
+
+use std::num::NonZeroU64;
 
 /// Dense number of a record in its shard's log; the first record is 1, 0 means "nothing".
 pub type Position = u64;
@@ -11,8 +13,25 @@ pub const SLOTS: u16 = 16384;
 /// Number of databases (SELECT 0 to 15).
 pub const DATABASES: u8 = 16;
 
+/// What a lookup needs to know of a key's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Spot {
+    /// Slot, 0 to 16383.
+    pub slot: u16,
+    /// The hash that places it in tables, if it is computed already.
+    pub(crate) hash: Option<NonZeroU64>,
+}
+
+impl Spot {
+    /// The place of the key `bytes`; computes the slot.
+    #[inline]
+    pub fn new(bytes: &[u8]) -> Self {
+        Self { slot: slot_of(bytes), hash: None }
+    }
+}
+
 /// A key as the engine names it. `slot` must be `slot_of(bytes)`, `db` below [`DATABASES`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Key<'a> {
     /// Database, 0 to 15.
     pub db: u8,
@@ -20,12 +39,42 @@ pub struct Key<'a> {
     pub slot: u16,
     /// The key's own bytes.
     pub bytes: &'a [u8],
+    /// As in [`Spot`].
+    pub(crate) hash: Option<NonZeroU64>,
 }
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.db, self.bytes) == (other.db, other.bytes)
+    }
+}
+
+impl Eq for Key<'_> {}
 
 impl<'a> Key<'a> {
     /// The key `bytes` of database `db`; computes the slot.
+    #[inline]
     pub fn new(db: u8, bytes: &'a [u8]) -> Self {
-        Self { db, slot: slot_of(bytes), bytes }
+        Self::in_slot(db, slot_of(bytes), bytes)
+    }
+
+    /// The key `bytes` of database `db`, whose slot is known.
+    #[inline]
+    pub const fn in_slot(db: u8, slot: u16, bytes: &'a [u8]) -> Self {
+        Self { db, slot, bytes, hash: None }
+    }
+
+    /// The same bytes in another database.
+    #[inline]
+    #[must_use]
+    pub fn in_database(self, db: u8) -> Self {
+        Self { db, ..self }
+    }
+
+    /// The key `bytes` of database `db`, whose place is known.
+    #[inline]
+    pub fn at(db: u8, spot: Spot, bytes: &'a [u8]) -> Self {
+        Self { db, slot: spot.slot, bytes, hash: spot.hash }
     }
 }
 

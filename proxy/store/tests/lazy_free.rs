@@ -15,7 +15,7 @@ const PORTION: usize = 1000;
 /// An element takes at most a leaf of a sorted set's tree with it.
 const PORTION_BYTES: u64 = PORTION as u64 * 640 + (64 << 10);
 const AT_ONCE_BYTES: u64 = 16 << 10;
-const BIG: Key<'static> = Key { db: 0, slot: 5, bytes: b"big" };
+const BIG: Key<'static> = Key::in_slot(0, 5, b"big");
 
 /// Bytes that this thread has freed while `work` ran.
 fn freed<R>(work: impl FnOnce() -> R) -> (R, u64) {

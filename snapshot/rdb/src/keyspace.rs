@@ -291,7 +291,7 @@ impl Applier {
         }
         let (shape, expire_at) = (self.shape, self.expire_at);
         let first = !std::mem::replace(&mut self.started, true);
-        let key = Key { db: self.db, slot: self.slot, bytes: &self.key };
+        let key = Key::in_slot(self.db, self.slot, &self.key);
         // Collection effects add to what is there; a key that is there already has to make way.
         if first && shape != Shape::String && matches!(keyspace.find(key), Lookup::Entry(_)) {
             self.write(keyspace, |writer, key, _| writer.delete(key, None, Reason::Command));
@@ -330,7 +330,7 @@ impl Applier {
     ) {
         self.effects.clear();
         self.index.clear();
-        let key = Key { db: self.db, slot: self.slot, bytes: &self.key };
+        let key = Key::in_slot(self.db, self.slot, &self.key);
         write(&mut EffectWriter::new(&mut self.effects, &mut self.index), key, &self.elements);
         for at in self.index.iter() {
             if let Ok((effect, _)) = decode_one(&self.effects, at.offset) {

@@ -114,7 +114,8 @@ impl Caller {
             Routing::AllShards(_) => {
                 Err("ERR This command concerns all shards and is not allowed from script")
             }
-            Routing::Keys | Routing::Split(_) => match dispatch::place_of_keys(&self.worker, row, args) {
+            Routing::Keys | Routing::Split(_) => match dispatch::place_of_keys(&self.worker, row, args, None)
+            {
                 Some(Place::Crossing) => Err(ELSEWHERE),
                 Some(Place::Shard(id, _)) if id != self.id => Err(ELSEWHERE),
                 _ => Ok(()),

@@ -131,7 +131,7 @@ pub(crate) fn run(
     }
     let id = match worker.shared.shards {
         1 => 0,
-        _ => match dispatch::place(worker, row, args) {
+        _ => match dispatch::place(worker, row, args, None) {
             Place::Shard(id, _) => id,
             Place::Crossing => {
                 session.reject();

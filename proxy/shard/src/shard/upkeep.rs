@@ -16,7 +16,7 @@ impl Shard {
             let position = self.builder.next_position();
             let mut fx = EffectWriter::new(self.builder.body(), &mut self.index);
             for (db, slot, key) in &due {
-                fx.delete(Key { db: *db, slot: *slot, bytes: key }, None, Reason::Expired);
+                fx.delete(Key::in_slot(*db, *slot, key), None, Reason::Expired);
             }
             self.apply(0, position);
             self.commit(0);
@@ -64,7 +64,7 @@ impl Shard {
             match self.evictor.victim(&self.ks, &self.config.memory, &mut self.rng) {
                 Victim::Key { db, slot, key } => {
                     let first = self.index.len();
-                    let key = Key { db, slot, bytes: &key };
+                    let key = Key::in_slot(db, slot, &key);
                     EffectWriter::new(self.builder.body(), &mut self.index).delete(
                         key,
                         None,

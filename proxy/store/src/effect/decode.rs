@@ -208,7 +208,7 @@ fn key<'a>(reader: &mut Reader<'a>) -> Option<Key<'a>> {
     let db = database(reader)?;
     let slot = u16::from_le_bytes(reader.array()?);
     let bytes = reader.bytes()?;
-    (usize::from(slot) < SLOTS as usize).then_some(Key { db, slot, bytes })
+    (usize::from(slot) < SLOTS as usize).then_some(Key::in_slot(db, slot, bytes))
 }
 
 #[inline]

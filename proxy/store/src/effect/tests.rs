@@ -9,7 +9,7 @@ use crate::Key;
 use crate::types::StreamId;
 
 fn key(bytes: &[u8]) -> Key<'_> {
-    Key { db: 3, slot: 0x1234, bytes }
+    Key::in_slot(3, 0x1234, bytes)
 }
 
 /// Writes one of everything.

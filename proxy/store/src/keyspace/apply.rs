@@ -94,7 +94,7 @@ impl Keyspace {
         {
             return Target { key, database, hash, place: Some(place) };
         }
-        let hash = self.hasher.hash(key.bytes);
+        let hash = self.hash(key);
         let place = self.databases[database].find(key, hash).map(|found| found.0);
         Target { key, database, hash, place }
     }

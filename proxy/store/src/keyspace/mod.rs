@@ -4,7 +4,9 @@
 //! that changes anything. `access.rs` notes uses, `sample.rs` draws keys, `expiry.rs` says what is due,
 //! `in_flight.rs` what a miss must wait for, `unlinked.rs` frees big things bit by bit.
 
-use crate::key::{DATABASES, Key, Position};
+use std::num::NonZeroU64;
+
+use crate::key::{DATABASES, Key, Position, Spot, slot_of};
 use crate::raw::{EntryBox, Hasher, Place};
 use crate::types::Limits;
 
@@ -114,7 +116,7 @@ impl Keyspace {
     /// Finds a key. Entries whose expiry has passed are found too: the caller has the clock.
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Lookup<'_> {
-        let hash = self.hasher.hash(key.bytes);
+        let hash = self.hash(key);
         match self.database(key.db).find(key, hash) {
             Some((place, node)) => Lookup::Entry(Entry {
                 db: key.db,
@@ -129,12 +131,25 @@ impl Keyspace {
         }
     }
 
-    /// Brings a key's bucket into the cache ahead of its lookup, for pipelined batches.
     #[inline]
-    pub fn prefetch(&self, key: Key<'_>) {
-        if let Some(slot) = self.database(key.db).slot(key.slot) {
-            slot.prefetch(self.hasher.hash(key.bytes));
-        }
+    fn hash(&self, key: Key<'_>) -> u64 {
+        key.hash.map_or_else(|| self.hasher.hash(key.bytes), NonZeroU64::get)
+    }
+
+    /// Brings into the cache what lookups of several keys are about to read. Each lookup goes through memory in three steps (the
+    /// slot's header, the bucket, the entry), which wait for one another; those of several keys need not.
+    pub fn prefetch(&self, db: u8, spots: impl Iterator<Item = Spot> + Clone) {
+        let database = self.database(db);
+        let slots = || spots.clone().filter_map(|spot| Some((database.slot(spot.slot)?, spot.hash?.get())));
+        slots().for_each(|(slot, _)| slot.prefetch_header());
+        slots().for_each(|(slot, hash)| slot.prefetch_bucket(hash));
+        slots().for_each(|(slot, hash)| slot.prefetch_nodes(hash));
+    }
+
+    /// The place of the key `bytes`, hash included: for keys that are looked up later.
+    #[inline]
+    pub fn spot(&self, bytes: &[u8]) -> Spot {
+        Spot { slot: slot_of(bytes), hash: NonZeroU64::new(self.hasher.hash(bytes)) }
     }
 
     /// Forgets deletions in flight up to `position`, which is durable.

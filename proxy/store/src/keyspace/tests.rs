@@ -395,7 +395,7 @@ fn due_finds_every_key_in_time() {
             ks.due(now, 50, &mut out);
         }
         for (db, slot, key) in out {
-            let key = Key { db, slot, bytes: &key };
+            let key = Key::in_slot(db, slot, &key);
             let at = ks.find(key).entry().unwrap().expire_at().unwrap();
             assert!(at <= now);
             // A few deletions get lost and must be reported again.

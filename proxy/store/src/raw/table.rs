@@ -338,12 +338,51 @@ impl<N: Node> Table<N> {
         self.set_lane(place, node_lane(new.into_block(), tag(old)));
     }
 
+    /// Asks for the cache line of this header.
+    #[inline]
+    pub(crate) fn prefetch_header(&self) {
+        prefetch((&raw const *self).cast());
+    }
+
     /// Asks for the cache line of the bucket that owns `hash`.
     #[inline]
-    pub(crate) fn prefetch(&self, hash: u64) {
+    pub(crate) fn prefetch_bucket(&self, hash: u64) {
         match self.form() {
             Form::Buckets(buckets) => prefetch(self.bucket(locate(hash, buckets).0).cast()),
             _ => prefetch(self.root.map_addr(|address| address & ((1 << super::lane::ADDRESS_BITS) - 1))),
+        }
+    }
+
+    /// Asks for the first two cache lines of the nodes that a lookup of `hash` would look at, but for those in overflow.
+    #[inline]
+    pub(crate) fn prefetch_nodes(&self, hash: u64) {
+        const LINE: usize = 64;
+        let ask = |lane: Lane| {
+            if let Cell::Node(block) = cell(lane) {
+                prefetch(block.as_ptr());
+                prefetch(block.as_ptr().wrapping_add(LINE));
+            }
+        };
+        match self.form() {
+            // The header led there already.
+            Form::Single => {}
+            Form::Tiny(lanes) => {
+                for lane in (0..lanes as u16).filter_map(|lane| self.lane(Place { bucket: 0, lane })) {
+                    if tag(lane) == tag_at(hash, 0) {
+                        ask(lane);
+                    }
+                }
+            }
+            Form::Buckets(buckets) => {
+                let (index, width) = locate(hash, buckets);
+                // SAFETY: `index` is below the number of buckets, and a bucket is eight initialised lanes.
+                let bucket: &[Lane; BUCKET] = unsafe { &*self.bucket(index).cast() };
+                let mut mask = matches(bucket, tag_at(hash, width));
+                while mask != 0 {
+                    ask(bucket[mask.trailing_zeros() as usize & (BUCKET - 1)]);
+                    mask &= mask - 1;
+                }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::effect::{EffectIndex, EffectWriter, decode_one};
 /// Writes one effect, reads it back and applies it, as the whole path does.
 fn run(value: &mut Collection, write: impl FnOnce(&mut EffectWriter<'_>, Key<'_>)) -> Applied {
     let (mut buf, mut index) = (Vec::new(), EffectIndex::new());
-    write(&mut EffectWriter::new(&mut buf, &mut index), Key { db: 0, slot: 0, bytes: b"k" });
+    write(&mut EffectWriter::new(&mut buf, &mut index), Key::in_slot(0, 0, b"k"));
     let (effect, _) = decode_one(&buf, 0).unwrap();
     apply_collection(value, &effect, &Limits::default())
 }

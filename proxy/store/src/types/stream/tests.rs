@@ -15,7 +15,7 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 fn add(stream: &mut Stream, id: StreamId, fields: &Fields, limits: &Limits) -> bool {
     let (mut buf, mut index) = (Vec::new(), EffectIndex::new());
     let mut writer = EffectWriter::new(&mut buf, &mut index);
-    let mut pairs = writer.stream_add(Key { db: 0, slot: 0, bytes: b"k" }, None, id);
+    let mut pairs = writer.stream_add(Key::in_slot(0, 0, b"k"), None, id);
     for (name, value) in fields {
         pairs.item(name, value);
     }
