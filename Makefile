@@ -12,7 +12,7 @@ ARGS ?=
 SEEDS ?= 5000
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-clients bench lint fmt sim faults fuzz differential needs-run needs-test needs-clients clean
+.PHONY: help run build test test-clients bench lint fmt sim faults faults-network fuzz differential needs-run needs-test needs-clients clean
 
 help: ## Lists these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ faults: needs-test ## Real processes under load: kills, freezes, cuts, delays, f
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
 	FASTKEEP_BINARY=$(BINARY) FASTKEEP_FAULTS=$(or $(FAULTS),200) FASTKEEP_FAULTS_SEED=$(or $(SEED),1) \
 		cargo test --release --locked -p tests-e2e --test faults -- --nocapture
+
+faults-network: needs-test ## The same with a network namespace a process: what is cut is lost (as root; FAULTS=200 SEED=1)
+	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
+	FASTKEEP_BINARY=$(BINARY) FASTKEEP_FAULTS=$(or $(FAULTS),200) FASTKEEP_FAULTS_SEED=$(or $(SEED),1) \
+		cargo test --release --locked -p tests-e2e --test network -- --nocapture
 
 differential: needs-test ## Compares random commands with redis-server's replies (COMMANDS=1000000 SEED=1)
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep

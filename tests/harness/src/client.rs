@@ -1,7 +1,7 @@
 //! A blocking RESP2 client that can pipeline: what it sent and what was answered are separate calls.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use proxy_resp::frame::{self, Frame2};
@@ -20,7 +20,12 @@ pub struct Client {
 impl Client {
     /// Connects to `127.0.0.1:port`. Replies are waited for 30 s at most.
     pub fn connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::connect_to(("127.0.0.1", port))
+    }
+
+    /// The same elsewhere.
+    pub fn connect_to(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::{Fastkeep, Relay, Running, free_ports};
+use crate::{Fastkeep, Host, Relay, Running, free_ports};
 
 /// The zones of the log's replicas.
 pub const ZONES: [&str; 3] = ["az-a", "az-b", "az-c"];
@@ -19,14 +19,35 @@ pub struct Cluster {
     store: String,
     shards: String,
     folder: PathBuf,
+    /// Where the nodes run, by zone; empty: on the test's own host.
+    hosts: Vec<Host>,
 }
+
+/// Where the log listens on a host of its own.
+const LOG_PORT: u16 = 7001;
 
 impl Cluster {
     /// A cluster of `shards` shards under `folder`.
     pub fn new(folder: &Path, shards: u32) -> Self {
-        let ports = free_ports(3);
+        let addresses: Vec<String> =
+            free_ports(ZONES.len()).iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        Self::at(folder, shards, &addresses)
+    }
+
+    /// The same on hosts of their own: by zone, first those of the log's replicas, then those of the nodes.
+    pub fn on_hosts(folder: &Path, shards: u32, hosts: &[Host]) -> Self {
+        let (logs, nodes) = hosts.split_at(ZONES.len());
+        let addresses: Vec<String> =
+            logs.iter().map(|host| format!("{}:{LOG_PORT}", host.address())).collect();
+        let mut cluster = Self::at(folder, shards, &addresses);
+        cluster.logs = cluster.logs.into_iter().zip(logs).map(|(log, host)| log.on(host)).collect();
+        cluster.hosts = nodes.to_owned();
+        cluster
+    }
+
+    fn at(folder: &Path, shards: u32, addresses: &[String]) -> Self {
         let replicas: Vec<String> =
-            ZONES.iter().zip(&ports).map(|(zone, port)| format!("{zone}=127.0.0.1:{port}")).collect();
+            ZONES.iter().zip(addresses).map(|(zone, address)| format!("{zone}={address}")).collect();
         let (replicas, shards) = (replicas.join(","), shards.to_string());
         let store = folder.join("snapshots").display().to_string();
         let common = ["--shards", &shards, "--log-replicas", &replicas, "--http-port", "0"];
@@ -39,7 +60,7 @@ impl Cluster {
         let work = folder.join("work").display().to_string();
         let own = ["snapshot", "--data", &work, "--store-url", &store, "--snapshots-interval-secs", "0"];
         let snapshotter = Fastkeep::new(&[&own[..], &common].concat(), &folder.join("snapshotter.log"));
-        Self { logs, snapshotter, replicas, store, shards, folder: folder.to_owned() }
+        Self { logs, snapshotter, replicas, store, shards, folder: folder.to_owned(), hosts: Vec::new() }
     }
 
     /// The same with a relay in front of each log replica, through which everybody reaches it.
@@ -102,7 +123,13 @@ impl Cluster {
 
     /// One node in each zone.
     pub fn nodes(&self) -> Vec<Fastkeep> {
-        ZONES.iter().map(|zone| self.node(&format!("node-{zone}"), zone)).collect()
+        let at = |at: usize, zone| {
+            let node = self.node(&format!("node-{zone}"), zone);
+            self.hosts
+                .get(at)
+                .map_or(node.clone(), |host| node.on(host).with(&["--bind", &host.address().to_string()]))
+        };
+        ZONES.iter().enumerate().map(|(number, zone)| at(number, zone)).collect()
     }
 }
 

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::Client;
+use crate::{Client, Host};
 
 /// How long a start may take: log, restore and lease on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -54,6 +54,8 @@ pub fn free_ports(count: usize) -> Vec<u16> {
 pub struct Fastkeep {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Where it runs, if not on the test's own host.
+    host: Option<Host>,
     /// Standard error of all runs is appended here.
     log: PathBuf,
 }
@@ -62,7 +64,7 @@ impl Fastkeep {
     /// `fastkeep ARGUMENTS`, logging to the file `log`.
     pub fn new(arguments: &[&str], log: &Path) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { arguments, environment: Vec::new(), log: log.to_owned() }
+        Self { arguments, environment: Vec::new(), host: None, log: log.to_owned() }
     }
 
     /// `fastkeep up` on `data` with free ports and further arguments.
@@ -85,6 +87,20 @@ impl Fastkeep {
         self
     }
 
+    /// Runs it on a host of a network, where its HTTP port listens.
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        let address = host.address().to_string();
+        self.with(&["--http-bind", &address])
+    }
+
+    fn command(&self) -> Command {
+        let Some(host) = &self.host else { return Command::new(binary()) };
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", host.namespace().display())).arg("--").arg(binary());
+        command
+    }
+
     /// Starts the process and waits until it says that it is ready.
     pub fn start(&self) -> Running {
         self.try_start()
@@ -95,7 +111,8 @@ impl Fastkeep {
     pub fn try_start(&self) -> Result<Running, String> {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let logged_before = log.metadata().unwrap().len();
-        let mut child = Command::new(binary())
+        let mut child = self
+            .command()
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
@@ -113,7 +130,8 @@ impl Fastkeep {
             }
         });
         let log = self.log.clone();
-        let mut running = Running { child, port: 0, tls_port: 0, http_port: 0, https_port: 0, log };
+        let host = self.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address).into();
+        let mut running = Running { child, host, port: 0, tls_port: 0, http_port: 0, https_port: 0, log };
         let begun = Instant::now();
         loop {
             match heard.recv_timeout(START_LIMIT.saturating_sub(begun.elapsed())) {
@@ -156,6 +174,7 @@ fn port_after(line: &str, prefix: &str) -> Option<u16> {
 /// A process that is ready. Killed when dropped.
 pub struct Running {
     child: Child,
+    host: IpAddr,
     /// Port that was printed as ready.
     pub port: u16,
     /// TLS port that was printed, 0 if none was.
@@ -170,7 +189,13 @@ pub struct Running {
 impl Running {
     /// A connection to its port.
     pub fn client(&self) -> Client {
-        Client::connect(self.port).unwrap_or_else(|e| panic!("cannot connect to port {}: {e}", self.port))
+        Client::connect_to(self.address())
+            .unwrap_or_else(|e| panic!("cannot connect to {}: {e}", self.address()))
+    }
+
+    /// Where its port is reached.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
     }
 
     /// Its process number.
@@ -220,7 +245,7 @@ impl Running {
     pub fn ctl(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(binary())
             .arg("ctl")
-            .args(["--http", &format!("http://127.0.0.1:{}", self.http_port)])
+            .args(["--http", &format!("http://{}:{}", self.host, self.http_port)])
             .args(arguments)
             .output()
             .unwrap();

@@ -1,6 +1,7 @@
 //! Clients that work on a few keys of all kinds at once and write down what they ask and are answered.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -28,13 +29,13 @@ struct Worker {
 pub type Outcome = Result<(), String>;
 
 impl Worker {
-    fn run(mut self, ports: Vec<u16>, seed: u64) -> Vec<(Instant, Outcome)> {
+    fn run(mut self, nodes: Vec<SocketAddr>, seed: u64) -> Vec<(Instant, Outcome)> {
         let (mut name, mut client, mut turn) = (self.names.fetch_add(1, Ordering::Relaxed), None, seed);
         while !self.stop.load(Ordering::Relaxed) {
             turn = turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let draw = (turn >> 33) as usize;
             let Some(open) = &mut client else {
-                client = Client::connect(ports[draw % ports.len()]).ok();
+                client = Client::connect_to(nodes[draw % nodes.len()]).ok();
                 std::thread::sleep(Duration::from_millis(2));
                 continue;
             };
@@ -194,6 +195,11 @@ pub struct Load {
 
 impl Load {
     pub fn start(ports: &[u16], clients: u64) -> Self {
+        let here = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+        Self::on(&ports.iter().map(here).collect::<Vec<_>>(), clients)
+    }
+
+    pub fn on(nodes: &[SocketAddr], clients: u64) -> Self {
         let (history, stop) = (Arc::<History>::default(), Arc::<AtomicBool>::default());
         // Every load has keys of its own: the checker begins with empty ones.
         static LOADS: AtomicU64 = AtomicU64::new(0);
@@ -207,8 +213,8 @@ impl Load {
                 names: Arc::clone(&names),
                 answers: Vec::new(),
             };
-            let ports = ports.to_vec();
-            std::thread::spawn(move || worker.run(ports, seed + 1))
+            let nodes = nodes.to_vec();
+            std::thread::spawn(move || worker.run(nodes, seed + 1))
         });
         let workers = workers.collect();
         Self { history, stop, round, workers }
