@@ -29,7 +29,7 @@ test: needs-test ## Runs all tests, those against redis-server and real clients 
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
 	FASTKEEP_BINARY=$(BINARY) cargo test --release --locked --workspace --exclude tests-clients
 
-test-clients: needs-clients ## Runs real programs (RQ, Celery, BullMQ, Django, ...) against redis-server and fastkeep, killed in between
+test-clients: needs-clients ## Runs real programs (RQ, Celery, BullMQ, Sidekiq, ...) against redis-server and fastkeep, killed in between
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep
 	FASTKEEP_BINARY=$(BINARY) FASTKEEP_CLIENTS=$(FASTKEEP_CACHE)/clients cargo test --release --locked -p tests-clients $(ARGS)
 

@@ -10,6 +10,7 @@ cache="${FASTKEEP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fastkeep}"
 have() { command -v "$1" >/dev/null 2>&1; }
 # What bindgen looks for; libclang-cpp is another library.
 have_libclang() { compgen -G '/usr/lib/llvm-*/lib/libclang[.-][0-9s]*' >/dev/null || compgen -G '/usr/lib/*/libclang[.-][0-9s]*' >/dev/null; }
+have_gem() { ruby -e 'gem ARGV[0]' "$1" >/dev/null 2>&1; }
 have_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
 
 have cargo || { echo "needs: Rust is not installed (cargo not found); see https://rustup.rs" >&2; exit 1; }
@@ -28,6 +29,8 @@ fi
 if [ "$purpose" = clients ]; then
     have node || packages+=(nodejs)
     have npm || packages+=(npm)
+    have_gem sidekiq || packages+=(ruby-sidekiq)
+    have_gem redis-namespace || packages+=(ruby-redis-namespace)
 fi
 
 if [ "${#packages[@]}" -gt 0 ]; then

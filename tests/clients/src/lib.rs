@@ -94,6 +94,16 @@ impl Program {
         Some(Self { interpreter: PathBuf::from("node"), file: folder.join(name) })
     }
 
+    /// A Ruby program of this folder; none if Ruby's package of that name is not installed, which is said.
+    pub fn ruby(name: &str, package: &str) -> Option<Self> {
+        let there = Command::new("ruby").args(["-e", "gem ARGV[0]", package]).output();
+        if !there.is_ok_and(|done| done.status.success()) {
+            eprintln!("skipped: {name}, Ruby's {package} is not installed");
+            return None;
+        }
+        Some(Self { interpreter: PathBuf::from("ruby"), file: own("ruby", name) })
+    }
+
     /// Runs it to its end; panics with what it said if it didn't show what it should.
     pub fn run(&self, server: &mut Server) {
         let mut process = self.start(server);
@@ -130,7 +140,9 @@ impl Program {
             .stderr(File::create(&errors).unwrap())
             .process_group(0)
             .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}; `make needs-test` installs it", self.interpreter.display()));
+            .unwrap_or_else(|e| {
+                panic!("{}: {e}; `make needs-clients` installs it", self.interpreter.display())
+            });
         let output = child.stdout.take().unwrap();
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {

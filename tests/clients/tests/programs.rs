@@ -4,7 +4,7 @@
 
 use tests_clients::{Program, Server};
 
-/// On how many shards it must work. RQ's transactions change keys that share no hash tag: one shard.
+/// On how many shards it must work. RQ's names are fixed, and its transactions use several of them: one shard.
 fn everywhere(program: &Program, shards: &[u32]) {
     program.run(&mut Server::redis());
     for &shards in shards {
@@ -51,4 +51,11 @@ node! {
     bullmq on [1, 4];
     locks_and_limits on [1, 4];
     sessions on [1, 4];
+}
+
+#[test]
+fn sidekiq_jobs() {
+    if let Some(program) = Program::ruby("sidekiq_jobs.rb", "sidekiq") {
+        everywhere(&program, &[1, 4]);
+    }
 }

@@ -13,15 +13,16 @@ mod history;
 mod stage;
 
 use stage::{Fault, Stage, is_asked_for, suffer_all};
-use tests_harness::{say_skipped, within_namespaces};
+use tests_harness::{Cluster, Network, Reply, ZONES, primary_of, say_skipped, within_namespaces};
 
-const FAULTS: [Fault; 18] = [
+const FAULTS: [Fault; 19] = [
     Fault::CutNodeInward,
     Fault::CutZone,
     Fault::Unplug,
     Fault::CutNodeOutward,
     Fault::KillPrimary,
     Fault::CutPair,
+    Fault::CutNodes,
     Fault::CutInward,
     Fault::LosePackets,
     Fault::FreezePrimary,
@@ -36,16 +37,49 @@ const FAULTS: [Fault; 18] = [
     Fault::KillReplicaNode,
 ];
 
-#[test]
-fn faults_of_a_network_leave_a_history_that_can_be_explained() {
-    const NAME: &str = "faults_of_a_network_leave_a_history_that_can_be_explained";
-    match within_namespaces(NAME) {
-        Ok(true) => {
-            let folder = tempfile::tempdir().unwrap();
-            suffer_all(&mut Stage::on_hosts(folder.path()), &FAULTS);
-        }
+/// Runs it where the network is the test's own.
+fn in_a_network(test: &str, run: impl FnOnce()) {
+    match within_namespaces(test) {
+        Ok(true) => run(),
         Ok(false) => {}
         Err(why) if is_asked_for() => panic!("no network can be made here: {why}"),
-        Err(why) => say_skipped(NAME, &why),
+        Err(why) => say_skipped(test, &why),
     }
+}
+
+#[test]
+fn faults_of_a_network_leave_a_history_that_can_be_explained() {
+    in_a_network("faults_of_a_network_leave_a_history_that_can_be_explained", || {
+        let folder = tempfile::tempdir().unwrap();
+        suffer_all(&mut Stage::on_hosts(folder.path()), &FAULTS);
+    });
+}
+
+/// Two nodes lose each other for good, and only they: the one still serves, the other says to its client what it knows.
+#[test]
+fn a_node_that_cannot_be_reached_keeps_nobody_waiting() {
+    in_a_network("a_node_that_cannot_be_reached_keeps_nobody_waiting", || {
+        let folder = tempfile::tempdir().unwrap();
+        let mut network = Network::new(2 * ZONES.len() as u8);
+        let cluster = Cluster::on_hosts(folder.path(), 1, &network.hosts);
+        let _logs = cluster.start_logs();
+        let nodes = cluster.start_nodes();
+        let primary = primary_of(&nodes.iter().collect::<Vec<_>>(), 0);
+        let other = (primary + 1) % ZONES.len();
+        let (mut here, mut there) = (nodes[other].client(), nodes[primary].client());
+        assert_eq!(here.text("SET key before"), "OK");
+        let pair = [network.hosts[ZONES.len() + primary].clone(), network.hosts[ZONES.len() + other].clone()];
+        network.cut(&pair, &pair);
+        here.queue(&["SET", "key", "lost"]);
+        here.flush().unwrap();
+        // The client gives up by itself after 30 s.
+        let answer = here.read().unwrap();
+        assert!(matches!(&answer, Reply::Error(why) if why.starts_with("UNCERTAIN")), "{answer:?}");
+        assert_eq!(there.text("GET key"), "before");
+        assert_eq!(there.text("SET key during"), "OK");
+        network.mend();
+        let mut here = nodes[other].client();
+        assert_eq!(here.text("GET key"), "during");
+        assert_eq!(here.text("SET key after"), "OK");
+    });
 }

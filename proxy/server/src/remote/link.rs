@@ -22,6 +22,9 @@ const READ_BYTES: usize = 64 << 10;
 const QUIET: Duration = Duration::from_secs(5);
 const PROBES: u32 = 3;
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// A node that can't be reached confirms nothing: what was sent is given up after so long, where TCP itself tries for a quarter of
+/// an hour.
+const UNCONFIRMED: Duration = Duration::from_secs(6);
 
 /// Plain or under TLS.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
@@ -139,7 +142,10 @@ async fn connect(peer: &Peer, tls: Option<&LinkTls>) -> Result<Box<dyn Socket>, 
     let stream = TcpStream::connect(&peer.address).await?;
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(PROBE_EVERY).with_retries(PROBES);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNCONFIRMED))?;
     if !peer.tls {
         return Ok(Box::new(stream));
     }

@@ -37,6 +37,8 @@ pub enum Fault {
     CutNodeOutward,
     /// One log replica doesn't hear another one.
     CutPair,
+    /// Another node doesn't reach the primary's, whose lease goes on.
+    CutNodes,
     /// The primary's zone is cut off the others, both ways; its node and its log replica have each other.
     CutZone,
     /// The cable of the primary's node is pulled: its clients don't reach it either.
@@ -257,6 +259,13 @@ impl Stage {
             }
             Fault::CutPair => {
                 let (from, to) = (self.host(primary), self.host((primary + 1 + log % 2) % ZONES.len()));
+                self.network().cut(&[from], &[to]);
+                load.run(long);
+                self.mend();
+            }
+            Fault::CutNodes => {
+                let (from, to) = (ZONES.len() + (primary + 1 + log % 2) % ZONES.len(), ZONES.len() + primary);
+                let (from, to) = (self.host(from), self.host(to));
                 self.network().cut(&[from], &[to]);
                 load.run(long);
                 self.mend();
