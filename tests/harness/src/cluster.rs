@@ -41,7 +41,7 @@ impl Cluster {
             logs.iter().map(|host| format!("{}:{LOG_PORT}", host.address())).collect();
         let mut cluster = Self::at(folder, shards, &addresses);
         cluster.logs = cluster.logs.into_iter().zip(logs).map(|(log, host)| log.on(host)).collect();
-        cluster.hosts = nodes.to_owned();
+        cluster.hosts = nodes.to_vec();
         cluster
     }
 
