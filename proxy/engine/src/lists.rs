@@ -82,8 +82,19 @@ fn pop(call: &mut Call<'_>, end: End, name: &str) -> Result<(), Fail> {
     Ok(())
 }
 
+/// Makes room for `count` elements of a list in the reply: growing a large one bit by bit costs more than writing it.
+fn expect(call: &mut Call<'_>, list: &List, count: usize) {
+    /// More than what stands before and behind an element, beyond what it takes in memory.
+    const AROUND: usize = 8;
+    if count > 1000 {
+        let bytes = list.heap_bytes() as u64 * count as u64 / list.len().max(1) as u64;
+        call.out.expect(bytes as usize + count * AROUND);
+    }
+}
+
 /// Writes `count` elements of an end in the order in which they are popped.
 fn elements_from(call: &mut Call<'_>, list: &List, end: End, count: usize) {
+    expect(call, list, count);
     match end {
         End::Left => list.range(0, count).for_each(|element| call.bulk_elem(element)),
         End::Right => list.rev_range(0, count).for_each(|element| call.bulk_elem(element)),
@@ -166,6 +177,7 @@ pub(crate) fn lrange(call: &mut Call<'_>) -> Result<(), Fail> {
     };
     let (start, count) = index_range(start, stop, list.len());
     call.out.array(count);
+    expect(call, list, count);
     list.range(start, count).for_each(|element| call.bulk_elem(element));
     Ok(())
 }

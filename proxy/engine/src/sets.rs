@@ -222,6 +222,8 @@ fn intersect<'a>(sets: Vec<Option<&'a Set>>, mut f: impl FnMut(Member<'a>) -> bo
     let Some(mut sets) = sets.into_iter().collect::<Option<Vec<&Set>>>() else { return };
     sets.sort_by_key(|set| set.len());
     let Some((smallest, others)) = sets.split_first() else { return };
+    // A set that is named twice is not asked for its own members.
+    let others: Vec<&Set> = others.iter().copied().filter(|set| !std::ptr::eq(*set, *smallest)).collect();
     for member in smallest.iter() {
         if others.iter().all(|set| set.contains_elem(member)) && !f(Member::from(member)) {
             return;

@@ -83,6 +83,11 @@ impl Reply {
         &mut self.buf
     }
 
+    /// Makes room for about `bytes` bytes.
+    pub fn expect(&mut self, bytes: usize) {
+        self.buf.reserve(bytes);
+    }
+
     /// Appends bytes that are RESP already.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.buf.extend_from_slice(bytes);

@@ -60,6 +60,8 @@ pub(crate) enum Released {
     Uncertain,
 }
 
+/// Replies of this length are not copied where that can be helped.
+const ADOPT_BYTES: usize = 64 << 10;
 /// Capacity that an idle connection may keep.
 const KEEP_BYTES: usize = 4096;
 
@@ -119,6 +121,27 @@ impl OutQueue {
             self.items.push_back(Item::Bytes { len: 0, gate: Some(*gate) });
         }
         self.hold(bytes, Some(*last));
+    }
+
+    /// Takes over a large reply instead of copying it: the bytes of `reply`, of which `sent` are sent, wait for `gates`.
+    /// False, and nothing happens, where it has to be copied.
+    pub(crate) fn adopt(&mut self, reply: &mut Vec<u8>, sent: usize, gates: &[(ShardId, Position)]) -> bool {
+        if reply.len() - sent < ADOPT_BYTES || !self.is_empty() {
+            return false;
+        }
+        if gates.is_empty() {
+            std::mem::swap(&mut self.ready, reply);
+            self.sent = sent;
+        } else {
+            let len = reply.len() - sent;
+            self.push_gated(&[], gates);
+            std::mem::swap(&mut self.held, reply);
+            self.taken = sent;
+            if let Some(Item::Bytes { len: last, .. }) = self.items.back_mut() {
+                *last = len;
+            }
+        }
+        true
     }
 
     /// Keeps a place for an answer.
@@ -192,6 +215,17 @@ impl OutQueue {
                 Item::Bytes { gate: Some((shard, at)), .. } if !open(*shard, *at) => return Released::Fine,
                 Item::Awaited(_) => return Released::Fine,
                 Item::Uncertain => return Released::Uncertain,
+                // A large reply that was taken over goes on without being copied.
+                Item::Bytes { len, .. }
+                    if *len >= ADOPT_BYTES
+                        && self.sent == self.ready.len()
+                        && self.taken + *len == self.held.len() =>
+                {
+                    std::mem::swap(&mut self.ready, &mut self.held);
+                    self.sent = self.taken;
+                    self.held.clear();
+                    self.taken = 0;
+                }
                 Item::Bytes { len, .. } => {
                     let end = self.taken + *len;
                     self.ready.extend_from_slice(self.held.get(self.taken..end).unwrap_or_default());
@@ -252,6 +286,32 @@ impl OutQueue {
 mod tests {
     use super::*;
     use crate::pubsub::Kind;
+
+    /// A large reply leaves as it came, once, with what comes before and behind, gated or not, whatever was sent already.
+    #[test]
+    fn large_replies_are_taken_over() {
+        let large: Vec<u8> = (0..100_000u32).map(|at| at as u8).collect();
+        for (sent, gates) in [(0, &[][..]), (7, &[]), (0, &[(0, 5)]), (0, &[(0, 5), (1, 6)])] {
+            let mut queue = OutQueue::default();
+            let mut reply = large.clone();
+            assert!(queue.adopt(&mut reply, sent, gates));
+            assert!(reply.is_empty());
+            assert_eq!(queue.bytes(), large.len() - sent + 32 * gates.len());
+            queue.push(b"behind");
+            let mut expected = large[sent..].to_vec();
+            if !gates.is_empty() {
+                assert_eq!(queue.release(|shard, _| shard == 1, |_| ()), Released::Fine);
+                assert_eq!(queue.ready(), b"");
+                assert_eq!(queue.release(|_, _| true, |_| ()), Released::Fine);
+            }
+            expected.extend_from_slice(b"behind");
+            assert_eq!(queue.ready(), expected);
+            assert!(!queue.adopt(&mut large.clone(), 0, &[]), "something is in front");
+            queue.sent(expected.len());
+            assert!(queue.is_empty() && queue.bytes() == 0);
+        }
+        assert!(!OutQueue::default().adopt(&mut b"small".to_vec(), 0, &[]));
+    }
 
     #[test]
     fn keeps_order_over_gates_and_answers() {

@@ -12,6 +12,9 @@ const MAX_LITERALS: usize = 32;
 /// One input byte of a copy can stand for at most this many output bytes.
 pub const MAX_RATIO: usize = MAX_COPY / 2;
 
+/// Memory for the output that is kept from one string to the next.
+const KEEP_BYTES: usize = 1 << 20;
+
 /// Compressor state, reused over many strings.
 ///
 /// Remembers for each hash of three bytes where they were last seen. Positions grow over all strings, so that those
@@ -19,11 +22,13 @@ pub const MAX_RATIO: usize = MAX_COPY / 2;
 pub struct Compressor {
     seen: Vec<u32>,
     base: u32,
+    /// Where the output is built; at least as long as it.
+    room: Vec<u8>,
 }
 
 impl Default for Compressor {
     fn default() -> Self {
-        Self { seen: vec![0; 1 << HASH_BITS], base: 1 }
+        Self { seen: vec![0; 1 << HASH_BITS], base: 1, room: Vec::new() }
     }
 }
 
@@ -39,78 +44,131 @@ impl Compressor {
         if length >= u32::MAX - self.base {
             return false;
         }
-        let start = out.len();
-        let fits = self.run(input, start + limit, out);
-        self.base += length;
-        if !fits {
-            out.truncate(start);
+        let limit = limit.min(input.len() + input.len() / MAX_LITERALS + 1);
+        let mut room = std::mem::take(&mut self.room);
+        if room.len() < limit {
+            room.resize(limit, 0);
         }
-        fits
+        let compressed = room.get_mut(..limit).and_then(|room| self.run(input, room));
+        self.base += length;
+        if let Some(compressed) = compressed {
+            out.extend_from_slice(room.get(..compressed).unwrap_or_default());
+        }
+        if room.len() <= KEEP_BYTES {
+            self.room = room;
+        }
+        compressed.is_some()
     }
 
-    fn run(&mut self, input: &[u8], end: usize, out: &mut Vec<u8>) -> bool {
+    /// Writes the compressed form to the start of `room`; gives its length, `None` when it doesn't fit.
+    fn run(&mut self, input: &[u8], room: &mut [u8]) -> Option<usize> {
+        let mut out = Writer { room, at: 1, literals: 0 };
         let mut at = 0;
-        let mut literals_from = 0;
-        while at + 2 < input.len() {
-            let Some(from) = self.visit(input, at) else {
+        // Four bytes are read for three that count; the last place where that is possible is left out.
+        while let Some(four) = four_at(input, at) {
+            let Some(from) = self.visit(input, at, four) else {
+                out.literal(four as u8)?;
                 at += 1;
-                // Looking further costs time once it is clear that the literals alone don't fit.
-                if out.len() + (at - literals_from) > end {
-                    return false;
-                }
                 continue;
             };
-            put_literals(&input[literals_from..at], out);
-            let length = common_prefix(&input[from..], &input[at..]);
-            put_copy(at - from - 1, length, out);
-            if out.len() > end {
-                return false;
-            }
+            let length = 3 + common_prefix(&input[from + 3..], &input[at + 3..]);
+            out.copy(at - from - 1, length)?;
             let next = at + length;
             // The last two places of the copy make matches across its end possible at little cost.
-            for place in next.saturating_sub(2).max(at + 1)..next {
-                if place + 2 < input.len() {
-                    self.visit(input, place);
+            for place in [next - 2, next - 1] {
+                if let Some(four) = four_at(input, place) {
+                    self.visit(input, place, four);
                 }
             }
             at = next;
-            literals_from = next;
         }
-        put_literals(&input[literals_from..], out);
-        out.len() <= end
+        for &byte in input.get(at..).unwrap_or_default() {
+            out.literal(byte)?;
+        }
+        out.close_literals()?;
+        // The place that was kept for the next run's length.
+        Some(out.at - 1)
     }
 
-    /// Notes the three bytes at `at`; returns an earlier place with the same three bytes within reach.
-    fn visit(&mut self, input: &[u8], at: usize) -> Option<usize> {
-        let three = u32::from_le_bytes([input[at], input[at + 1], input[at + 2], 0]);
-        let slot = &mut self.seen[(three.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize];
+    /// Notes the three bytes at `at`, the lower ones of `four`; returns an earlier place with the same three bytes within
+    /// reach.
+    #[inline]
+    fn visit(&mut self, input: &[u8], at: usize, four: u32) -> Option<usize> {
+        const THREE: u32 = 0xff_ffff;
+        let slot = &mut self.seen[((four & THREE).wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize];
         let before = std::mem::replace(slot, self.base + at as u32);
         let from = before.checked_sub(self.base)? as usize;
-        (from < at && at - from <= MAX_DISTANCE && input[from..from + 3] == input[at..at + 3]).then_some(from)
+        let same = from < at && at - from <= MAX_DISTANCE && (four_at(input, from)? ^ four) & THREE == 0;
+        same.then_some(from)
     }
 }
 
+#[inline]
+fn four_at(input: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*input.get(at..)?.first_chunk()?))
+}
+
+/// How many bytes of both are the same, of a copy that has three already.
+#[inline]
 fn common_prefix(earlier: &[u8], later: &[u8]) -> usize {
-    earlier.iter().zip(later).take(MAX_COPY).take_while(|(a, b)| a == b).count()
+    let most = later.len().min(MAX_COPY - 3);
+    let mut same = 0;
+    while same + 8 <= most
+        && let (Some(a), Some(b)) = (earlier[same..].first_chunk::<8>(), later[same..].first_chunk::<8>())
+    {
+        let differs = u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b);
+        if differs != 0 {
+            return same + differs.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
+    let rest = earlier[same..].iter().zip(&later[same..most]);
+    same + rest.take_while(|(a, b)| a == b).count()
 }
 
-fn put_literals(literals: &[u8], out: &mut Vec<u8>) {
-    for run in literals.chunks(MAX_LITERALS) {
-        out.push(run.len() as u8 - 1);
-        out.extend_from_slice(run);
-    }
+/// Builds the output: the place in front of a run of literals is kept for its length.
+struct Writer<'r> {
+    room: &'r mut [u8],
+    at: usize,
+    /// Literals in the open run, which ends at `at`.
+    literals: usize,
 }
 
-fn put_copy(distance: usize, length: usize, out: &mut Vec<u8>) {
-    let high = (distance >> 8) as u8;
-    let length = length - 2;
-    if length < 7 {
-        out.push((length as u8) << 5 | high);
-    } else {
-        out.push(7 << 5 | high);
-        out.push((length - 7) as u8);
+impl Writer<'_> {
+    #[inline]
+    fn literal(&mut self, byte: u8) -> Option<()> {
+        *self.room.get_mut(self.at)? = byte;
+        self.at += 1;
+        self.literals += 1;
+        if self.literals == MAX_LITERALS { self.close_literals() } else { Some(()) }
     }
-    out.push(distance as u8);
+
+    /// Ends the run of literals, if there is one, and keeps a place for the next one's length.
+    #[inline]
+    fn close_literals(&mut self) -> Option<()> {
+        if self.literals > 0 {
+            *self.room.get_mut(self.at - self.literals - 1)? = self.literals as u8 - 1;
+            self.literals = 0;
+            self.at += 1;
+        }
+        Some(())
+    }
+
+    #[inline]
+    fn copy(&mut self, distance: usize, length: usize) -> Option<()> {
+        self.close_literals()?;
+        let (high, low) = ((distance >> 8) as u8, distance as u8);
+        let length = length - 2;
+        let out = self.room.get_mut(self.at - 1..)?;
+        if length < 7 {
+            *out.first_chunk_mut()? = [(length as u8) << 5 | high, low];
+            self.at += 2;
+        } else {
+            *out.first_chunk_mut()? = [7 << 5 | high, (length - 7) as u8, low];
+            self.at += 3;
+        }
+        Some(())
+    }
 }
 
 /// Decompresses; `None` unless `input` is well formed and yields exactly `length` bytes. Memory grows with what is

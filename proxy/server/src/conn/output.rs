@@ -159,7 +159,9 @@ impl Conn {
         if bytes.is_empty() {
             return;
         }
-        let (free, gated) = bytes.split_at(batch.gated_from.min(bytes.len()));
+        let from = batch.gated_from.min(bytes.len());
+        let (free, gated) = bytes.split_at(from);
+        let waits = !gated.is_empty();
         let mut out = self.out.borrow_mut();
         if out.is_empty() && !free.is_empty() {
             let sent = match self.stream.borrow_mut().try_write(free) {
@@ -171,12 +173,18 @@ impl Conn {
                 // Whatever is wrong shows again when the rest is written.
                 Err(_) => 0,
             };
-            out.push(free.get(sent..).unwrap_or_default());
+            let adopted = gated.is_empty() && out.adopt(batch.reply.buffer(), sent, &[]);
+            if !adopted {
+                out.push(batch.reply.as_slice().get(sent..from).unwrap_or_default());
+            }
         } else {
             out.push(free);
         }
-        if !gated.is_empty() {
-            out.push_gated(gated, &batch.gates);
+        if waits {
+            let adopted = from == 0 && out.adopt(batch.reply.buffer(), 0, &batch.gates);
+            if !adopted {
+                out.push_gated(batch.reply.as_slice().get(from..).unwrap_or_default(), &batch.gates);
+            }
             for (shard, position) in &batch.gates {
                 worker.wait(*shard, *position, Waiter::Conn(Rc::clone(self)));
             }

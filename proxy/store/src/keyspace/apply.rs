@@ -278,7 +278,7 @@ impl Keyspace {
 
     fn change_collection(&mut self, target: &Target<'_>, effect: &Effect<'_>, position: Position) {
         let Some(place) = target.place else {
-            let Some(mut collection) = Collection::for_effect(effect) else { return };
+            let Some(mut collection) = Collection::for_effect(effect, &self.limits) else { return };
             let applied = apply_collection(&mut collection, effect, &self.limits);
             if !applied.now_empty {
                 self.store(target, NewValue::Collection(collection), None, position);

@@ -28,11 +28,15 @@ pub(crate) struct Applied {
 }
 
 impl Collection {
-    /// The empty collection that an effect creates when its key is absent; `None` for effects that create none.
-    pub(crate) fn for_effect(effect: &Effect<'_>) -> Option<Self> {
+    /// The empty collection that an effect creates when its key is absent; `None` for effects that create none. A set
+    /// that is about to get so many members (they are distinct) that it will be large is so from the start.
+    pub(crate) fn for_effect(effect: &Effect<'_>, limits: &Limits) -> Option<Self> {
         match effect {
             Effect::ListPush { .. } => Some(Self::List(List::new())),
             Effect::HashSet { .. } => Some(Self::Hash(Hash::new())),
+            Effect::SetAdd { items, .. } if items.len() > limits.set_max_intset_entries => {
+                Some(Self::Set(Set::new_large(items.len())))
+            }
             Effect::SetAdd { .. } => Some(Self::Set(Set::new())),
             Effect::ZSetAdd { .. } => Some(Self::ZSet(ZSet::new())),
             Effect::StreamAdd { .. } | Effect::StreamGroupSet { .. } => Some(Self::Stream(Box::default())),
