@@ -121,7 +121,7 @@ impl Functions {
         let machine = &self.machine;
         machine.begin(Some(host));
         let run = || {
-            let (keys, args) = (machine.list(keys)?, machine.list(args)?);
+            let [keys, args] = machine.lists((keys, args))?;
             machine.run_function.call((&function.callback, keys, args))
         };
         machine.end(run(), out)

@@ -144,7 +144,7 @@ fn call(lua: &Lua, state: &State, values: MultiValue, raise: bool) -> mlua::Resu
         if raise && let Some((b'-', text)) = reply.split_first() {
             return Err(errors::reply(text.strip_suffix(b"\r\n").unwrap_or(text)));
         }
-        convert::to_lua(lua, reply)
+        state.unbounded(lua, || convert::to_lua(lua, reply))
     });
     state.return_buffers(buffers);
     match outcome {

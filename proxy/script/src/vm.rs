@@ -39,7 +39,12 @@ impl Sha {
         if text.len() != Self::TEXT_BYTES {
             return None;
         }
-        let nibble = |b: u8| (b as char).to_digit(16).map(|digit| digit as u8);
+        let nibble = |b: u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            b'A'..=b'F' => Some(b - b'A' + 10),
+            _ => None,
+        };
         for (byte, pair) in sha.iter_mut().zip(text.chunks(2)) {
             let [high, low] = pair else { return None };
             *byte = nibble(*high)? << 4 | nibble(*low)?;
@@ -120,6 +125,7 @@ pub(crate) struct State {
     pub(crate) registering: RefCell<Option<Vec<RegisteredFunction>>>,
     /// Tables that scripts see, and what is behind them.
     pub(crate) covers: RefCell<Vec<(Table, Table)>>,
+    limits: Limits,
 }
 
 /// Memory of a call that the next one uses again.
@@ -158,6 +164,16 @@ impl State {
     pub(crate) fn covered(&self, table: &Table) -> Option<Table> {
         self.covers.borrow().iter().find(|(cover, _)| cover == table).map(|(_, real)| real.clone())
     }
+
+    /// Makes values out of a request or a reply, which are no larger than those are, without the bound on memory: under it, each
+    /// string and table takes a protected call that costs several times the value. The next value of the script's own is
+    /// refused if memory is over the bound by then.
+    pub(crate) fn unbounded<T>(&self, lua: &Lua, make: impl FnOnce() -> mlua::Result<T>) -> mlua::Result<T> {
+        lua.set_memory_limit(0)?;
+        let made = make();
+        lua.set_memory_limit(self.limits.memory_bytes)?;
+        made
+    }
 }
 
 /// A Lua machine, before it is closed: who makes it adds what scripts find there.
@@ -169,7 +185,6 @@ pub(crate) struct Machine {
     pub(crate) load: Function,
     pub(crate) run_script: Function,
     pub(crate) run_function: Function,
-    limits: Limits,
     runs: Cell<u32>,
 }
 
@@ -177,7 +192,7 @@ impl Machine {
     pub(crate) fn new(limits: Limits) -> mlua::Result<Self> {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libs, LuaOptions::default())?;
-        let state = Rc::new(State::default());
+        let state = Rc::new(State { limits, ..State::default() });
         let (xpcall, rawset): (Function, Function) =
             (lua.globals().raw_get("xpcall")?, lua.globals().raw_get("rawset")?);
         let real = sandbox::prepare(&lua)?;
@@ -193,7 +208,7 @@ impl Machine {
         let at = Rc::clone(&state);
         lua.set_global_hook(HookTriggers::new().every_nth_instruction(PAUSE_EVERY), move |_, _| pause(&at))?;
         lua.set_memory_limit(limits.memory_bytes)?;
-        Ok(Self { lua, state, real, load, run_script, run_function, limits, runs: Cell::new(0) })
+        Ok(Self { lua, state, real, load, run_script, run_function, runs: Cell::new(0) })
     }
 
     pub(crate) fn begin(&self, host: Option<Rc<dyn Host>>) {
@@ -204,8 +219,13 @@ impl Machine {
         *self.state.failure.borrow_mut() = None;
     }
 
-    /// KEYS or ARGV; `None` for an empty one, which the runner makes for less than a call from here costs.
-    pub(crate) fn list(&self, args: Args<'_>) -> mlua::Result<Option<Table>> {
+    /// KEYS and ARGV.
+    pub(crate) fn lists(&self, (keys, argv): (Args<'_>, Args<'_>)) -> mlua::Result<[Option<Table>; 2]> {
+        self.state.unbounded(&self.lua, || Ok([self.list(keys)?, self.list(argv)?]))
+    }
+
+    /// `None` for an empty one, which the runner makes for less than a call from here costs.
+    fn list(&self, args: Args<'_>) -> mlua::Result<Option<Table>> {
         if args.is_empty() {
             return Ok(None);
         }
@@ -256,7 +276,7 @@ impl Machine {
     fn tidy(&self) {
         let runs = self.runs.get().wrapping_add(1);
         self.runs.set(runs);
-        let full = self.lua.used_memory() > self.limits.memory_bytes / 4;
+        let full = self.lua.used_memory() > self.state.limits.memory_bytes / 4;
         if !full && !runs.is_multiple_of(TIDY_EVERY) {
             return;
         }
@@ -316,7 +336,7 @@ impl Vm {
     pub fn run(
         &self,
         sha: Sha,
-        (keys, argv): (Args<'_>, Args<'_>),
+        args: (Args<'_>, Args<'_>),
         host: Rc<dyn Host>,
         out: &mut Reply,
     ) -> Result<(), Failure> {
@@ -325,8 +345,8 @@ impl Vm {
         };
         let machine = &self.machine;
         machine.begin(Some(host));
-        let arguments = || Ok((machine.list(keys)?, machine.list(argv)?));
-        let outcome = arguments().and_then(|(keys, argv)| machine.run_script.call((function, keys, argv)));
+        let lists = machine.lists(args);
+        let outcome = lists.and_then(|[keys, argv]| machine.run_script.call((function, keys, argv)));
         machine.end(outcome, out)
     }
 }
