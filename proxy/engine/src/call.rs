@@ -13,6 +13,7 @@ use proxy_store::{
     Stream, Value, ZSet,
 };
 use rand::rngs::SmallRng;
+use smallvec::SmallVec;
 
 use crate::blocking::{Patience, Wait};
 use crate::errors::Fail;
@@ -144,6 +145,24 @@ impl<'a> Call<'a> {
         match self.spot {
             Some(spot) if index == 1 => Key::at(self.db, spot, self.args.at(1)),
             _ => Key::new(self.db, self.args.at(index)),
+        }
+    }
+
+    /// Calls `see` with each argument from `from` on as a key; the memory of some keys ahead is asked for together.
+    pub(crate) fn each_key(&mut self, from: usize, mut see: impl FnMut(&mut Self, Key<'a>)) {
+        const AHEAD: usize = 16;
+        let args = self.args;
+        let mut at = from;
+        while at < args.len() {
+            let end = args.len().min(at + AHEAD);
+            let spots: SmallVec<[Spot; AHEAD]> = (at..end).map(|at| self.ks.spot(args.at(at))).collect();
+            if spots.len() > 1 {
+                self.ks.prefetch(self.db, spots.iter().copied());
+            }
+            for spot in spots {
+                see(self, Key::at(self.db, spot, args.at(at)));
+                at += 1;
+            }
         }
     }
 

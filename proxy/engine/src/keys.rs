@@ -25,23 +25,21 @@ pub(crate) fn del(call: &mut Call<'_>) -> Result<(), Fail> {
     let count = call.args.len() - 1;
     let mut deleted = 0;
     let mut seen: HashSet<&[u8]> = HashSet::new();
-    for at in 1..=count {
-        let key = call.key(at);
+    let mut at = 0;
+    call.each_key(1, |call, key| {
+        at += 1;
         // A key named twice is deleted, and counted, once.
         let repeated = if count <= FEW_KEYS {
             (1..at).any(|before| call.args.at(before) == key.bytes)
         } else {
             !seen.insert(key.bytes)
         };
-        if repeated {
-            continue;
-        }
-        if let Some(entry) = call.find(key) {
+        if !repeated && let Some(entry) = call.find(key) {
             let handle = call.handle(&entry);
             call.fx.delete(key, handle, Reason::Command);
             deleted += 1;
         }
-    }
+    });
     call.out.integer(deleted);
     Ok(())
 }
@@ -49,9 +47,7 @@ pub(crate) fn del(call: &mut Call<'_>) -> Result<(), Fail> {
 /// EXISTS key [key ...]
 pub(crate) fn exists(call: &mut Call<'_>) -> Result<(), Fail> {
     let mut found = 0;
-    for at in 1..call.args.len() {
-        found += i64::from(call.peek(call.key(at)).is_some());
-    }
+    call.each_key(1, |call, key| found += i64::from(call.peek(key).is_some()));
     call.out.integer(found);
     Ok(())
 }
@@ -59,9 +55,7 @@ pub(crate) fn exists(call: &mut Call<'_>) -> Result<(), Fail> {
 /// TOUCH key [key ...]
 pub(crate) fn touch(call: &mut Call<'_>) -> Result<(), Fail> {
     let mut found = 0;
-    for at in 1..call.args.len() {
-        found += i64::from(call.find(call.key(at)).is_some());
-    }
+    call.each_key(1, |call, key| found += i64::from(call.find(key).is_some()));
     call.out.integer(found);
     Ok(())
 }

@@ -8,12 +8,10 @@ use crate::errors::Fail;
 /// MGET key [key ...]
 pub(crate) fn mget(call: &mut Call<'_>) -> Result<(), Fail> {
     call.out.array(call.args.len() - 1);
-    for at in 1..call.args.len() {
-        match call.find(call.key(at)).map(|entry| entry.value()) {
-            Some(Value::Str(value)) => call.bulk_elem(value),
-            _ => call.out.null(),
-        }
-    }
+    call.each_key(1, |call, key| match call.find(key).map(|entry| entry.value()) {
+        Some(Value::Str(value)) => call.bulk_elem(value),
+        _ => call.out.null(),
+    });
     Ok(())
 }
 
