@@ -9,7 +9,7 @@ mod record;
 
 pub use map::ClusterMap;
 pub use placement::{Member, place};
-pub use record::{NodeRecord, RoleName, ShardRecord, failover_key, node_key};
+pub use record::{Endpoints, NodeRecord, RoleName, ShardRecord, failover_key, node_key};
 /// Prefix of the keys of [`node_key`].
 pub const NODES: &str = "nodes/";
 /// Prefix of the keys of [`failover_key`].

@@ -122,6 +122,7 @@ mod tests {
             zone: zone.into(),
             address: format!("{id}:6379"),
             tls: false,
+            endpoints: None,
             http: String::new(),
             engine_version: 1,
             link_key: String::new(),

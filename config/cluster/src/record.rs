@@ -16,6 +16,9 @@ pub struct NodeRecord {
     /// The endpoint speaks TLS.
     #[serde(default)]
     pub tls: bool,
+    /// Where clients of Redis Cluster find it, if it serves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
     /// `host:port` of its HTTP endpoint.
     pub http: String,
     /// Newest engine version whose records it understands.
@@ -29,6 +32,17 @@ pub struct NodeRecord {
     pub beat: u64,
     /// One entry a shard that it holds.
     pub shards: Vec<ShardRecord>,
+}
+
+/// The endpoints of a node's shards: a port each, in the order of the shards' numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Host that clients are told.
+    pub host: String,
+    /// Port of the first shard's endpoint, 0 for none.
+    pub port: u16,
+    /// The same under TLS.
+    pub tls_port: u16,
 }
 
 /// What a node is for a shard, by its own account.

@@ -13,7 +13,7 @@ mod tls;
 pub use error::SettingsError;
 pub use layers::{Source, keys, load};
 pub use parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
+    Cluster, Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
     SnapshotStore, Users,
 };
 pub use processes::{LogService, Proxy, Snapshot, Up};

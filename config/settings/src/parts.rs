@@ -199,6 +199,45 @@ impl Node {
     }
 }
 
+/// `[cluster]`: the shards' endpoints, which speak Redis Cluster: a port for each shard, on every node.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// Port of the first shard's endpoint; the others have the ports behind it. 0 = no endpoints.
+    pub port: u16,
+    /// The same under TLS.
+    pub tls_port: u16,
+    /// Host under which clients reach the endpoints; empty = that of `node.advertise`, or `bind`.
+    pub announce_host: String,
+    /// Port under which clients reach the first endpoint, if it isn't `port`; the others follow.
+    pub announce_port: u16,
+    /// The same under TLS.
+    pub announce_tls_port: u16,
+}
+
+impl Cluster {
+    /// `shards` ports are needed from each one on.
+    pub(crate) fn validate(&self, shards: u32) -> Result<(), SettingsError> {
+        for (key, port) in [
+            ("cluster.port", self.port),
+            ("cluster.tls_port", self.tls_port),
+            ("cluster.announce_port", self.announce_port),
+            ("cluster.announce_tls_port", self.announce_tls_port),
+        ] {
+            if u32::from(port) + shards > 65_536 {
+                let message = format!("{port}: there are not ports enough behind it for {shards} shards");
+                return Err(SettingsError::invalid(key, message));
+            }
+        }
+        let apart = u32::from(self.port.abs_diff(self.tls_port));
+        if self.port != 0 && self.tls_port != 0 && apart < shards {
+            let message = format!("is less than {shards} shards away from cluster.port");
+            return Err(SettingsError::invalid("cluster.tls_port", message));
+        }
+        Ok(())
+    }
+}
+
 /// `[limits]`: what clients may use up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

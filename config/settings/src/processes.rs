@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::parts::{
-    Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
+    Cluster, Engine, Http, Limits, LogCluster, LogStorage, Logging, Memory, Node, Primary, SnapshotPolicy,
     SnapshotStore, Users,
 };
 use crate::{Settings, SettingsError, Tls};
@@ -30,6 +30,8 @@ pub struct Up {
     pub shards: u32,
     /// The certificate of the TLS ports.
     pub tls: Tls,
+    /// Endpoints for clients of Redis Cluster.
+    pub cluster: Cluster,
     /// The primary's lease.
     pub primary: Primary,
     /// What clients may use up.
@@ -62,6 +64,7 @@ impl Default for Up {
             redis_conf: String::new(),
             shards: 1,
             tls: Tls::default(),
+            cluster: Cluster::default(),
             // Nobody waits for this lease to end: a start on the same data takes it over at once.
             primary: Primary { lease_ms: 15_000, lease_margin_ms: 500 },
             limits: Limits::default(),
@@ -79,7 +82,12 @@ impl Default for Up {
 impl Settings for Up {
     fn validate(&self) -> Result<(), SettingsError> {
         check_shards(self.shards)?;
-        self.tls.validate(needed(&[("tls_port", self.tls_port), ("http_tls_port", self.http_tls_port)]))?;
+        self.cluster.validate(self.shards)?;
+        self.tls.validate(needed(&[
+            ("tls_port", self.tls_port),
+            ("http_tls_port", self.http_tls_port),
+            ("cluster.tls_port", self.cluster.tls_port),
+        ]))?;
         self.primary.validate()?;
         self.limits.validate()?;
         self.memory.validate()?;
@@ -169,6 +177,8 @@ pub struct Proxy {
     pub log: LogCluster,
     /// Its place among other nodes.
     pub node: Node,
+    /// Endpoints for clients of Redis Cluster.
+    pub cluster: Cluster,
     /// The primary's lease.
     pub primary: Primary,
     /// What clients may use up.
@@ -201,6 +211,7 @@ impl Default for Proxy {
             shards: 1,
             log: LogCluster::default(),
             node: Node::default(),
+            cluster: Cluster::default(),
             primary: Primary::default(),
             limits: Limits::default(),
             engine: Engine::default(),
@@ -218,7 +229,12 @@ impl Settings for Proxy {
     fn validate(&self) -> Result<(), SettingsError> {
         check_shards(self.shards)?;
         self.log.validate()?;
-        self.tls.validate(needed(&[("tls_port", self.tls_port), ("http.tls_port", self.http.tls_port)]))?;
+        self.cluster.validate(self.shards)?;
+        self.tls.validate(needed(&[
+            ("tls_port", self.tls_port),
+            ("http.tls_port", self.http.tls_port),
+            ("cluster.tls_port", self.cluster.tls_port),
+        ]))?;
         self.node.validate()?;
         self.primary.validate()?;
         self.limits.validate()?;

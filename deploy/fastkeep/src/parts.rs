@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use config_runtime::tls::Tls;
-use config_settings::{Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore, Users};
+use config_settings::{
+    Cluster, Engine, Limits, LogStorage, Memory, Primary, SnapshotPolicy, SnapshotStore, Users,
+};
 use logsvc_client::LogService;
-use proxy_server::{AllocatorFigures, ClusterConfig, Hooks, InitialUser, ProxyConfig, TlsPort};
+use proxy_server::{
+    AllocatorFigures, ClusterConfig, EndpointConfig, Hooks, InitialUser, ProxyConfig, TlsPort,
+};
 use proxy_shard::{EvictionPolicy, MemoryConfig, RestoreProgress, Restored, Restorer, ShardConfig};
 use proxy_store::Keyspace;
 use snapshot_repo::{RepoConfig, Repository};
@@ -68,6 +72,8 @@ pub struct ProxySettings<'a> {
     pub parameters: Vec<(String, Vec<u8>)>,
     /// Its place among other nodes; `None` when it is alone.
     pub cluster: Option<ClusterConfig>,
+    /// The shards' endpoints.
+    pub endpoints: Option<EndpointConfig>,
     pub users: &'a Users,
 }
 
@@ -90,6 +96,22 @@ fn initial_users(settings: &Users) -> Result<Vec<InitialUser>, String> {
         users.push(InitialUser::default_with_password(&settings.requirepass));
     }
     Ok(users)
+}
+
+/// The shards' endpoints, if any are wanted. `host` is what clients are told where the settings don't say it.
+pub fn endpoints(settings: &Cluster, tls: Option<TlsPort>, host: &str) -> Option<EndpointConfig> {
+    let port = (settings.port != 0).then_some(settings.port);
+    (port.is_some() || tls.is_some()).then(|| EndpointConfig {
+        port,
+        tls,
+        host: if settings.announce_host.is_empty() {
+            host.to_owned()
+        } else {
+            settings.announce_host.clone()
+        },
+        announce_port: settings.announce_port,
+        announce_tls_port: settings.announce_tls_port,
+    })
 }
 
 /// A proxy's configuration.
@@ -125,6 +147,7 @@ pub fn proxy(
         shard,
         parameters: settings.parameters.clone(),
         cluster: settings.cluster.clone(),
+        endpoints: settings.endpoints.clone(),
         initial_users: initial_users(settings.users)?,
         acl_all_channels: settings.users.acl_pubsub_default == "allchannels",
         acl_log_max: settings.users.acllog_max_len,

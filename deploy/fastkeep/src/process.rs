@@ -78,6 +78,9 @@ pub fn say_ready(bind: &str, proxy: &ProxyHandle) {
         println!("tls on {bind}:{}", proxy.tls_port());
     }
     let port = if proxy.port() == 0 { proxy.tls_port() } else { proxy.port() };
+    if let Some(endpoints) = proxy.endpoints() {
+        println!("cluster endpoints from {bind}:{endpoints} on");
+    }
     println!("ready on {bind}:{port}");
 }
 
@@ -177,7 +180,7 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
-    let ports = [settings.tls_port, settings.http.tls_port];
+    let ports = [settings.tls_port, settings.http.tls_port, settings.cluster.tls_port];
     let tls = Identities::load(&settings.tls, &ports, Some(&settings.log.tls))?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     block_on(async move {
@@ -207,6 +210,11 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
                 tls: settings.tls.cluster,
                 links: tls.nodes(),
             }),
+            endpoints: parts::endpoints(
+                &settings.cluster,
+                tls.redis(settings.cluster.tls_port),
+                announced_host(&settings),
+            ),
         };
         let hooks = Arc::new(ProcessHooks::new(None, tls.ports.clone(), &data, Arc::clone(&stop)));
         let config = parts::proxy(&given, Arc::clone(&log), Arc::clone(&repository), hooks)?;
@@ -228,6 +236,18 @@ pub fn run_proxy(settings: Proxy) -> Result<(), String> {
         }
         Ok(())
     })
+}
+
+/// The host under which a node is reached, without a port.
+fn announced_host(settings: &Proxy) -> &str {
+    let advertised = settings.node.advertise.as_str();
+    let host = match advertised.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() && (host.ends_with(']') || !host.contains(':')) => {
+            host
+        }
+        _ => advertised,
+    };
+    if host.is_empty() { &settings.bind } else { host.trim_matches(['[', ']']) }
 }
 
 /// `fastkeep snapshot`.

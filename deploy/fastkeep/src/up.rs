@@ -27,7 +27,8 @@ pub fn run(settings: Up) -> Result<(), String> {
     let page = observe(&settings.logging)?;
     parts::raise_file_limit(settings.limits.max_clients);
     let data = PathBuf::from(&settings.data);
-    let tls = Identities::load(&settings.tls, &[settings.tls_port, settings.http_tls_port], None)?;
+    let ports = [settings.tls_port, settings.http_tls_port, settings.cluster.tls_port];
+    let tls = Identities::load(&settings.tls, &ports, None)?;
     let _lock = config_runtime::data_lock::lock(&data)?;
     println!("fastkeep {} on {}", env!("CARGO_PKG_VERSION"), data.display());
     let (log, log_handle) = start_log(&settings, &data)?;
@@ -101,6 +102,7 @@ fn start_proxy(
         users: &settings.users,
         parameters: crate::parameters::given(&settings.redis_conf, Path::new(&settings.data))?,
         cluster: None,
+        endpoints: parts::endpoints(&settings.cluster, tls.redis(settings.cluster.tls_port), &settings.bind),
     };
     let hooks = Arc::new(ProcessHooks::new(
         Some(Arc::clone(snapshotter)),

@@ -9,6 +9,7 @@ use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed,
 };
 
+use logsvc_api::ShardId;
 use parking_lot::Mutex;
 use proxy_shard::Slip;
 
@@ -20,6 +21,8 @@ pub(crate) struct ClientInfo {
     pub(crate) addr: SocketAddr,
     pub(crate) laddr: SocketAddr,
     pub(crate) fd: i32,
+    /// The shard whose endpoint it has come to, if it isn't the main port.
+    pub(crate) endpoint: Option<ShardId>,
     /// Worker that owns the connection, and its place there.
     pub(crate) worker: usize,
     pub(crate) token: AtomicU64,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use config_cluster::{
-    ClusterMap, FAILOVERS, NODES, NodeRecord, RoleName, ShardRecord, failover_key, node_key,
+    ClusterMap, Endpoints, FAILOVERS, NODES, NodeRecord, RoleName, ShardRecord, failover_key, node_key,
 };
 use logsvc_api::ShardId;
 use logsvc_client::{LogError, LogService, MetaValue};
@@ -65,6 +65,7 @@ pub(crate) struct Cluster {
     pub(crate) id: String,
     address: String,
     tls: bool,
+    endpoints: Option<Endpoints>,
     link_key: String,
     map: RwLock<Arc<ClusterMap>>,
     /// Counts changes of routes: of the map, or of a role here.
@@ -80,7 +81,14 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// `port` and `tls_port` are 0 where there is none.
-    pub(crate) fn new(config: ClusterConfig, id: String, bind: &str, port: u16, tls_port: u16) -> Self {
+    pub(crate) fn new(
+        config: ClusterConfig,
+        id: String,
+        bind: &str,
+        port: u16,
+        tls_port: u16,
+        endpoints: Option<Endpoints>,
+    ) -> Self {
         let tls = tls_port != 0 && (config.tls || port == 0);
         let port = if tls { tls_port } else { port };
         let host = if config.advertise.is_empty() { bind } else { &config.advertise };
@@ -91,6 +99,7 @@ impl Cluster {
             id,
             address,
             tls,
+            endpoints,
             link_key: key,
             map: RwLock::default(),
             routes: watch::channel(0).0,
@@ -181,6 +190,7 @@ impl Cluster {
             zone: self.config.zone.clone(),
             address: self.address.clone(),
             tls: self.tls,
+            endpoints: self.endpoints.clone(),
             http: self.config.http.clone(),
             engine_version: engine_version(),
             link_key: self.link_key.clone(),

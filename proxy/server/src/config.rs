@@ -7,6 +7,7 @@ use logsvc_client::LogService;
 use proxy_shard::{Restorer, ShardConfig};
 
 use crate::cluster::ClusterConfig;
+use crate::endpoint::EndpointConfig;
 use crate::handshakes::TlsPort;
 use crate::users::InitialUser;
 
@@ -55,6 +56,8 @@ pub struct ProxyConfig {
     pub hooks: Arc<dyn Hooks>,
     /// Its place among other nodes; `None` when it is alone.
     pub cluster: Option<ClusterConfig>,
+    /// The shards' endpoints for clients of Redis Cluster, if there are any.
+    pub endpoints: Option<EndpointConfig>,
 }
 
 impl ProxyConfig {
@@ -82,6 +85,7 @@ impl ProxyConfig {
             restorer: Arc::new(proxy_shard::NoSnapshots),
             hooks: Arc::new(NoHooks),
             cluster: None,
+            endpoints: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use logsvc_api::{Position, ShardId};
 use parking_lot::Mutex;
@@ -74,6 +74,8 @@ pub(crate) struct Conn {
     gone: Cell<bool>,
     /// Something of it is on its way to another node: what follows must not overtake it.
     pub(crate) via_lane: Cell<bool>,
+    /// Since when its next command is put off because nobody serves its slot.
+    pub(crate) held_since: Cell<Option<Instant>>,
     /// Since when the client takes no byte, unix ms; 0 when it does.
     stalled_since: Cell<i64>,
 }
@@ -151,6 +153,7 @@ impl Batch {
 /// Takes a client over from the listener.
 pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
     let clients = &worker.shared.clients;
+    let endpoint = client.endpoint;
     let Ok(stream) = Stream::new(client) else { return clients.forgo() };
     if worker.stopping.get() {
         return clients.forgo();
@@ -170,6 +173,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         addr,
         laddr,
         fd: socket.as_raw_fd(),
+        endpoint,
         worker: worker.index,
         token: AtomicU64::new(0),
         created_ms: now_ms,
@@ -208,7 +212,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
             parser: Parser::new(limits),
             tail: Vec::new(),
             retry: false,
-            session: Session::new(id, &worker.shared.users),
+            session: Session::new(id, &worker.shared.users, endpoint),
         }),
         out: RefCell::default(),
         waker: RefCell::new(None),
@@ -222,6 +226,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
         via_lane: Cell::new(false),
+        held_since: Cell::new(None),
         stalled_since: Cell::new(0),
     });
     let token = worker.conns.borrow_mut().insert(Rc::clone(&conn));
@@ -248,6 +253,11 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
 }
 
 impl Conn {
+    /// Whether the client has come under TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(*self.stream.borrow(), Stream::Tls(_))
+    }
+
     /// Where the connection stands in its worker's table.
     pub(crate) fn token(&self) -> usize {
         self.info.token.load(Relaxed) as usize

@@ -177,7 +177,7 @@ fn timed(worker: &Rc<Worker>, row: &'static Row, args: Args<'_>, client: u64) {
 /// Counts an error. True when it says that the command was refused before it ran.
 #[cold]
 pub(crate) fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
-    const CODES: [&[u8]; 9] = [
+    const CODES: [&[u8]; 10] = [
         b"-LOADING ",
         b"-OOM ",
         b"-CROSSSLOT ",
@@ -186,6 +186,7 @@ pub(crate) fn is_refusal(worker: &Worker, row: &Row, reply: &[u8]) -> bool {
         b"-BUSY ",
         b"-READONLY ",
         b"-MOVED ",
+        b"-CLUSTERDOWN ",
         b"-ERR Command not allowed inside a transaction",
     ];
     worker.stats.error(reply);
@@ -252,6 +253,9 @@ fn resolved(
             script::run(worker, conn, session, (row, args), batch)
         }
         _ if worker.shared.shards == 1 => on_shard(worker, conn, session, (row, args), (0, spot), batch),
+        _ if let Some(shard) = session.endpoint => {
+            on_shard(worker, conn, session, (row, args), (shard, spot), batch)
+        }
         Routing::Keys | Routing::AnyShard => match place(worker, row, args, spot) {
             Place::Shard(shard, spot) => on_shard(worker, conn, session, (row, args), (shard, spot), batch),
             Place::Crossing => {
@@ -390,7 +394,9 @@ pub(crate) fn away(
 ) -> Flow {
     // Of a shard that other nodes hold, the primary's answer is all there is.
     let held = worker.local(id).filter(|local| local.shard.borrow().role() != Role::Absent);
-    let stale = !is_script(row) && remote::wants_stale(worker, conn.info.id, row);
+    // At an endpoint, what has come so far is for a replica.
+    let stale = session.endpoint.is_some() || remote::wants_stale(worker, conn.info.id, row);
+    let stale = stale && !is_script(row);
     if let Some(local) = held.filter(|_| stale) {
         let mut shard = local.shard.borrow_mut();
         worker.tell_time(&mut shard);
@@ -475,7 +481,7 @@ fn run_on_shard(worker: &Rc<Worker>, from: usize, unit: Unit) {
     worker.tell_time(&mut shard);
     let behind = local.parked_clients.borrow().contains(&unit.client);
     shard.set_caller(unit.caller);
-    let actor = script::Actor { client: unit.client, user: unit.user.clone() };
+    let actor = script::Actor { client: unit.client, user: unit.user.clone(), endpoint: false };
     let mut admitted = if behind { Err(Unserved::Full) } else { shard.admit(write) };
     if admitted == Err(Unserved::Loading)
         && shard.admits_stale_reads()

@@ -10,6 +10,7 @@ use proxy_resp::Args;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
+use crate::endpoint;
 use crate::pause;
 use crate::script;
 use crate::session::{Session, acl};
@@ -31,6 +32,8 @@ impl Guards {
     /// Somebody who has not said who they are, or may not do everything.
     pub(crate) const ACL: Self = Self(2);
 
+    /// The client speaks Redis Cluster to a shard.
+    pub(crate) const ENDPOINT: Self = Self(1 << 13);
     /// CLIENT PAUSE is in force.
     pub(crate) const PAUSE: Self = Self(1 << 8);
     /// CLIENT NO-TOUCH is on.
@@ -60,8 +63,8 @@ impl Guards {
     }
 }
 
-/// Checks a command by the guards in force, in Redis's order: authentication, a busy script, permissions, a
-/// subscriber's context, a pause. `Err` is what the connection does instead; the reply, if there is one, is written.
+/// Checks a command by the guards in force, in Redis's order: authentication, a busy script, permissions,
+/// who serves the slot, a subscriber's context, a pause. `Err` is what the connection does instead; the reply, if there is one, is written.
 #[cold]
 pub(crate) fn check(
     worker: &Rc<Worker>,
@@ -80,6 +83,9 @@ pub(crate) fn check(
     }
     if guards.has(Guards::ACL) {
         acl::check_permitted(worker, conn, session, row, args, batch)?;
+    }
+    if guards.has(Guards::ENDPOINT) {
+        endpoint::check(worker, conn, session, row, args, batch)?;
     }
     if guards.has(Guards::SUBSCRIBER) && !is_for_subscribers(row.id) {
         let text = format!(

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use logsvc_api::ShardId;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -41,8 +42,13 @@ pub(crate) struct HandshakeStats {
     pub(crate) late: AtomicU64,
 }
 
-/// Accepts until the proxy stops.
-pub(crate) async fn run(listener: TcpListener, port: TlsPort, shared: Arc<Shared>) {
+/// Accepts until the proxy stops, on the main TLS port or on that of a shard's endpoint.
+pub(crate) async fn run(
+    listener: TcpListener,
+    port: TlsPort,
+    shared: Arc<Shared>,
+    endpoint: Option<ShardId>,
+) {
     let permits = Arc::new(Semaphore::new(port.handshakes.max(1)));
     let dealer = Arc::new(Dealer::default());
     while !shared.stopping.load(Relaxed) {
@@ -52,7 +58,7 @@ pub(crate) async fn run(listener: TcpListener, port: TlsPort, shared: Arc<Shared
         let (shared, dealer, limit) = (Arc::clone(&shared), Arc::clone(&dealer), port.handshake);
         tokio::task::spawn_local(async move {
             if let Some((tcp, session)) = shake(acceptor, tcp, addr, limit, &shared.handshakes).await {
-                dealer.deal(&shared, Accepted { tcp, session: Some(session) }, addr);
+                dealer.deal(&shared, Accepted { tcp, session: Some(session), endpoint }, addr);
             }
             drop(permit);
         });

@@ -14,6 +14,7 @@ mod committer;
 mod config;
 mod conn;
 mod dispatch;
+mod endpoint;
 mod guard;
 mod handshakes;
 mod histogram;
@@ -48,6 +49,7 @@ mod worker;
 
 pub use cluster::{ClusterConfig, LinkTls};
 pub use config::{AllocatorFigures, Hooks, NoHooks, ProxyConfig};
+pub use endpoint::EndpointConfig;
 pub use handshakes::TlsPort;
 pub use proxy::{ProxyHandle, ProxyStatus, ShardView, start};
 pub use users::InitialUser;

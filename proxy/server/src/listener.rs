@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use logsvc_api::ShardId;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::peers::Message;
 use crate::shared::Shared;
 use crate::stream::{Accepted, Stream};
 
-/// Accepts on the plain port until the proxy stops.
-pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
+/// Accepts on a plain port until the proxy stops: the main port, or a shard's endpoint.
+pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>, endpoint: Option<ShardId>) {
     let dealer = Dealer::default();
     while !shared.stopping.load(Relaxed) {
         if let Some((stream, addr)) = accept(&listener).await
             && let Ok(tcp) = stream.into_std()
         {
-            dealer.deal(&shared, Accepted { tcp, session: None }, addr);
+            dealer.deal(&shared, Accepted { tcp, session: None, endpoint }, addr);
         }
     }
 }
@@ -36,14 +37,14 @@ pub(crate) async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketA
     }
 }
 
-/// Gives the workers clients in turn.
+/// Gives the workers clients: those of an endpoint to its shard's, the others in turn.
 #[derive(Default)]
 pub(crate) struct Dealer {
     next: AtomicUsize,
 }
 
 impl Dealer {
-    /// Admits a client and gives it to the next worker, or tells it that there are too many.
+    /// Admits a client and gives it to a worker, or tells it that there are too many.
     pub(crate) fn deal(&self, shared: &Shared, client: Accepted, addr: SocketAddr) {
         if !shared.clients.admit(shared.params.max_clients.load(Relaxed)) {
             if let Some(stats) = shared.stats.first() {
@@ -59,7 +60,10 @@ impl Dealer {
             }
             return;
         }
-        let worker = self.next.fetch_add(1, Relaxed) % shared.workers;
+        let worker = match client.endpoint {
+            Some(shard) => shared.owner(shard),
+            None => self.next.fetch_add(1, Relaxed) % shared.workers,
+        };
         let handed = shared.inboxes.get(worker);
         if handed.is_none_or(|inbox| inbox.send(Message::Connection(client, addr)).is_err()) {
             shared.clients.forgo();

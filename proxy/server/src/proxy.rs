@@ -20,6 +20,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use crate::clients::Clients;
 use crate::cluster::{self, Cluster};
 use crate::config::ProxyConfig;
+use crate::endpoint::{self, EndpointConfig};
 use crate::handshakes::{self, HandshakeStats, TlsPort};
 use crate::latency::Latency;
 use crate::listener;
@@ -105,8 +106,9 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         let port = config.tls.as_ref().map_or(0, |tls| tls.port);
         io::Error::new(error.kind(), format!("TLS port {port}: {error}"))
     })?;
-    let port_of = |listener: &StdListener| listener.local_addr().map_or(0, |address| address.port());
     let shards = config.shards.clamp(1, u32::from(proxy_store::SLOTS));
+    let endpoints = endpoint::open(&config, shards)?;
+    let port_of = |listener: &StdListener| listener.local_addr().map_or(0, |address| address.port());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if config.workers == 0 { cores.min(shards as usize) } else { config.workers }.max(1);
     let (inboxes, receivers): (Vec<_>, Vec<_>) = (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
@@ -116,6 +118,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         tls_port: tls.as_ref().map_or(0, |(listener, _)| port_of(listener)),
         handshakes: HandshakeStats::default(),
         stop_tls: Notify::new(),
+        stop_endpoints: Notify::new(),
         shards,
         workers,
         status: (0..shards).map(|_| Arc::new(ShardStatus::default())).collect(),
@@ -127,6 +130,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
                 &config.bind,
                 plain.as_ref().map_or(0, port_of),
                 tls.as_ref().map_or(0, |(listener, _)| port_of(listener)),
+                config.endpoints.as_ref().map(EndpointConfig::announced),
             ))
         }),
         stats: (0..workers).map(|_| Arc::new(WorkerStats::new())).collect(),
@@ -175,6 +179,11 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         let thread = std::thread::Builder::new().name("handshakes".into());
         threads.push(thread.spawn(move || run_handshakes(shared, listener, port))?);
     }
+    if !endpoints.is_empty() {
+        let shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("endpoints".into());
+        threads.push(thread.spawn(move || run_endpoints(shared, endpoints))?);
+    }
     Ok(ProxyHandle { shared, threads: Mutex::new(threads) })
 }
 
@@ -200,7 +209,7 @@ async fn watch_zones(shared: Arc<Shared>) {
     }
 }
 
-fn listen(bind: &str, port: u16) -> io::Result<StdListener> {
+pub(crate) fn listen(bind: &str, port: u16) -> io::Result<StdListener> {
     let listener = StdListener::bind((bind, port))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -215,7 +224,7 @@ fn run_listener(listener: StdListener, shared: Arc<Shared>) {
     runtime.block_on(async move {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => tokio::select! {
-                () = listener::run(listener, Arc::clone(&shared)) => {}
+                () = listener::run(listener, Arc::clone(&shared), None) => {}
                 () = shared.closing.notified() => {}
             },
             Err(error) => tracing::error!("can't listen: {error}"),
@@ -232,11 +241,25 @@ fn run_handshakes(shared: Arc<Shared>, listener: StdListener, port: TlsPort) {
     runtime.block_on(async move {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => tokio::select! {
-                () = handshakes::run(listener, port, Arc::clone(&shared)) => {}
+                () = handshakes::run(listener, port, Arc::clone(&shared), None) => {}
                 () = shared.stop_tls.notified() => {}
             },
             Err(error) => tracing::error!("can't listen for TLS: {error}"),
         }
+    });
+}
+
+/// The thread that accepts clients at the shards' endpoints.
+fn run_endpoints(shared: Arc<Shared>, endpoints: Vec<endpoint::Listener>) {
+    let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!("the endpoints have no runtime: {error}"),
+    };
+    runtime.block_on(async move {
+        for endpoint in endpoints {
+            endpoint.accept(&shared);
+        }
+        shared.stop_endpoints.notified().await;
     });
 }
 
@@ -316,6 +339,11 @@ impl ProxyHandle {
         self.shared.tls_port
     }
 
+    /// The port of the first shard's endpoint; none if there are no endpoints.
+    pub fn endpoints(&self) -> Option<u16> {
+        endpoint::port(&self.shared, 0)
+    }
+
     /// A look at the proxy.
     pub fn status(&self) -> ProxyStatus {
         let view = |(shard, status): (usize, &Arc<ShardStatus>)| ShardView {
@@ -355,6 +383,7 @@ impl ProxyHandle {
         }
         self.shared.stopping.store(true, Relaxed);
         self.shared.stop_tls.notify_one();
+        self.shared.stop_endpoints.notify_one();
         self.shared.closing.notify_one();
         for inbox in &self.shared.inboxes {
             let _ = inbox.send(Message::Stop);

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     /// 0: there is no TLS port.
     pub(crate) tls_port: u16,
     pub(crate) handshakes: HandshakeStats,
+    /// Notified when the shards' endpoints are to end.
+    pub(crate) stop_endpoints: Notify,
     /// Notified when the listener for TLS is to end.
     pub(crate) stop_tls: Notify,
     pub(crate) shards: u32,
@@ -96,6 +98,12 @@ impl Shared {
     #[inline]
     pub(crate) fn owner(&self, shard: ShardId) -> usize {
         shard as usize % self.workers
+    }
+
+    /// Whether this node follows a shard, or is about to.
+    pub(crate) fn is_replica(&self, shard: ShardId) -> bool {
+        let role = self.status.get(shard as usize).map(|status| status.role());
+        self.cluster.is_some() && !matches!(role, Some(Role::Primary | Role::Draining))
     }
 
     /// Whether some shard isn't served yet. One node of several holds or passes on what it can't run instead.

@@ -10,6 +10,7 @@ use config_cluster::RoleName;
 use logsvc_api::{Position, ShardId};
 use proxy_shard::Role;
 
+use crate::endpoint::{Place, Places, State};
 use crate::shared::Shared;
 
 /// One follower.
@@ -36,8 +37,31 @@ pub(crate) struct Standing {
     pub(crate) followers: Vec<Follower>,
 }
 
+/// The standing of this node, or of one shard's endpoint.
+pub(crate) fn seen_from(shared: &Shared, endpoint: Option<ShardId>) -> Standing {
+    endpoint.map_or_else(|| standing(shared), |shard| of_endpoint(shared, shard))
+}
+
+/// The standing of a shard's endpoint: it is a node of Redis Cluster, with this one shard.
+fn of_endpoint(shared: &Shared, shard: ShardId) -> Standing {
+    let places = Places::of(shared, shard);
+    let offset = shared.status.get(shard as usize).map_or(0, |status| status.position.load(Relaxed));
+    let master = places.primary.as_ref().filter(|place| !place.is_here);
+    let master = master.map(|place| (place.host.clone(), place.port.to_string()));
+    let mut standing = Standing { master, link_up: true, offset, followers: Vec::new() };
+    if shared.is_replica(shard) {
+        let follows = shared.status.get(shard as usize).is_some_and(|status| status.role() == Role::Replica);
+        standing.link_up = follows && standing.master.is_some();
+        standing.master.get_or_insert_default();
+    } else {
+        let online = places.replicas.iter().filter(|place| place.state == State::Online);
+        standing.followers = online.map(Place::follower).collect();
+    }
+    standing
+}
+
 /// This node's standing.
-pub(crate) fn standing(shared: &Shared) -> Standing {
+fn standing(shared: &Shared) -> Standing {
     let offset = shared.status.iter().map(|status| status.position.load(Relaxed)).sum();
     let mut standing = Standing { master: None, link_up: true, offset, followers: Vec::new() };
     let Some(cluster) = &shared.cluster else { return standing };

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
+use logsvc_api::ShardId;
 use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest, ReadBuf};
@@ -22,6 +23,8 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub(crate) struct Accepted {
     pub(crate) tcp: std::net::TcpStream,
     pub(crate) session: Option<Box<ServerConnection>>,
+    /// The shard whose endpoint the client has come to, if it isn't the main port.
+    pub(crate) endpoint: Option<ShardId>,
 }
 
 /// A client's socket.

@@ -13,6 +13,7 @@ use proxy_store::slot_of;
 use crate::committer;
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
+use crate::endpoint::SlotSet;
 use crate::guard::{self, Guards};
 use crate::merge::Join;
 use crate::monitor;
@@ -33,6 +34,8 @@ const ABORT: &str = "EXECABORT Transaction discarded because of previous errors.
 pub(crate) struct Multi {
     queued: Vec<Queued>,
     shard: Option<ShardId>,
+    /// At a shard's endpoint: the slots of its keys.
+    slots: SlotSet,
     /// A command was refused: EXEC will refuse all.
     dirty: bool,
     write: bool,
@@ -44,6 +47,21 @@ pub(crate) struct Multi {
 }
 
 impl Multi {
+    /// The slots of its keys, noted at a shard's endpoint.
+    pub(crate) fn slots(&self) -> SlotSet {
+        self.slots
+    }
+
+    /// Notes the slots of a command that is about to be queued.
+    pub(crate) fn touches(&mut self, slots: SlotSet) {
+        self.slots = self.slots.and(slots);
+    }
+
+    /// Whether EXEC needs a shard.
+    pub(crate) fn needs_shard(&self) -> bool {
+        self.shard.is_some()
+    }
+
     pub(crate) fn spoil(&mut self) {
         self.dirty = true;
     }
@@ -92,7 +110,7 @@ pub(crate) fn queue(
         reply.error(LOADING);
         return Flow::Next;
     }
-    let shard = match target(worker, row, args) {
+    let shard = match target(worker, session, row, args) {
         Target::None => None,
         Target::Shard(shard) => Some(shard),
         Target::Many => return split::refuse(session, reply),
@@ -155,7 +173,7 @@ enum Target {
 }
 
 /// The shard that a queued command needs.
-fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
+fn target(worker: &Worker, session: &Session, row: &Row, args: Args<'_>) -> Target {
     if row.id == Id::Debug && args.len() == 3 && args.at(1).eq_ignore_ascii_case(b"object") {
         return Target::Shard(worker.shared.shard_of(slot_of(args.at(2))));
     }
@@ -164,6 +182,9 @@ fn target(worker: &Worker, row: &Row, args: Args<'_>) -> Target {
     }
     if worker.shared.shards == 1 {
         return Target::Shard(0);
+    }
+    if let Some(shard) = session.endpoint {
+        return Target::Shard(shard);
     }
     match row.routing {
         Routing::AllShards(_) => Target::Many,
@@ -619,6 +640,12 @@ pub(crate) fn refuse_exec(worker: &Worker, session: &mut Session, batch: &mut Ba
     let reason = String::from_utf8_lossy(why.strip_prefix(b"ERR ").unwrap_or(why));
     let text = format!("EXECABORT Transaction discarded because of: {reason}");
     give_up(worker, session, batch, &text)
+}
+
+/// EXEC of a client of Redis Cluster that must go elsewhere: as in Redis, the transaction is over.
+#[cold]
+pub(crate) fn redirect_exec(worker: &Worker, session: &mut Session, batch: &mut Batch, why: &str) -> Flow {
+    give_up(worker, session, batch, why)
 }
 
 fn give_up(worker: &Worker, session: &mut Session, batch: &mut Batch, why: &str) -> Flow {

@@ -30,6 +30,7 @@ use tokio::sync::Notify;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{Flow, LOADING};
+use crate::endpoint;
 use crate::peers::{Answer, Unit, Work};
 use crate::session::Session;
 use crate::worker::Worker;
@@ -78,6 +79,11 @@ pub(crate) fn turned_away(worker: &Worker, conn: &Conn, batch: &mut Batch) -> Op
         batch.reply.error(LOADING);
         return Some(Flow::Next);
     };
+    if conn.info.endpoint.is_some() {
+        // Nothing of a client of Redis Cluster is ever passed on.
+        batch.reply.error(endpoint::UNBOUND);
+        return Some(Flow::Next);
+    }
     if cluster.is_link(conn.info.id) {
         batch.reply.error(NOT_PRIMARY);
         return Some(Flow::Close);
@@ -150,6 +156,7 @@ pub(crate) fn set_stale_reads(worker: &Worker, conn: &Conn, on: bool, reply: &mu
             cluster.set_stale_reads(conn.info.id, on);
             reply.ok();
         }
+        None if conn.info.endpoint.is_some() => reply.ok(),
         None => reply.error(NO_CLUSTER),
     }
 }
@@ -234,6 +241,9 @@ pub(crate) fn submit(worker: &Rc<Worker>, from: usize, unit: Unit) {
             committer::answer(worker, from, Answer { to, bytes: Some(reply.take()), close: true });
         }
         return;
+    }
+    if let Some(shard) = worker.shared.clients.get(client).and_then(|info| info.endpoint) {
+        return endpoint::turn_away(worker, from, shard, &unit);
     }
     let known = worker.lanes.borrow().get(&client).cloned();
     let lane = match known {

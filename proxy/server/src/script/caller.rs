@@ -13,10 +13,12 @@ use proxy_engine::Run;
 use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_script::{Host, LogLevel, Verdict};
 use proxy_shard::{OUT_OF_MEMORY, Shard};
+use proxy_store::slot_of;
 
 use super::Actor;
 use super::busy::Watch;
 use crate::dispatch::{self, Place};
+use crate::endpoint::{self, SlotSet};
 use crate::guard::Guards;
 use crate::monitor;
 use crate::session;
@@ -27,6 +29,7 @@ const UNKNOWN: &str = "ERR Unknown Redis command called from script";
 const WRONG_ARITY: &str = "ERR Wrong number of args calling Redis command from script";
 const NOT_ALLOWED: &str = "ERR This Redis command is not allowed from script";
 const READ_ONLY: &str = "ERR Write commands are not allowed from read-only scripts.";
+const SEVERAL_SLOTS: &str = "ERR Script attempted to access keys that do not hash to the same slot";
 const ELSEWHERE: &str = "ERR Script attempted to access a non local key in a cluster node";
 
 /// One run of a script.
@@ -47,10 +50,33 @@ pub(super) struct Caller {
     user: Option<Arc<User>>,
     /// The script's own command, and the client that remembers the keys in it once something was read.
     declared: Option<(&'static Row, OwnedArgs, u64)>,
+    /// At a shard's endpoint: the slots that it may touch.
+    slots: Option<Slots>,
     pub(super) watch: Watch,
 }
 
+/// The slots of a script that runs for a client of Redis Cluster.
+pub(super) struct Slots {
+    /// All that it touches must be in one slot.
+    bound: bool,
+    /// That slot, once it is known.
+    slot: Cell<Option<u16>>,
+}
+
+impl Slots {
+    /// Of a script with these declared keys.
+    pub(super) fn of(keys: Args<'_>, bound: bool) -> Self {
+        Self { bound, slot: Cell::new(keys.get(0).map(slot_of)) }
+    }
+}
+
 impl Caller {
+    /// The same, held to slots.
+    pub(super) fn with_slots(mut self, slots: Option<Slots>) -> Self {
+        self.slots = slots;
+        self
+    }
+
     /// `db`, whether writes are refused, and whether memory is full; for whom the script runs, by which command, and which
     /// client caches the keys in it.
     pub(super) fn new(
@@ -71,6 +97,7 @@ impl Caller {
             gate: Cell::new(0),
             client: actor.client,
             user: actor.user.clone(),
+            slots: None,
             declared: reader.map(|client| (row, args.to_owned(), client)),
             watch,
         }
@@ -101,8 +128,29 @@ impl Caller {
                 return Err(OUT_OF_MEMORY.into());
             }
         }
+        if let Some(slots) = &self.slots {
+            return self.is_in_slots(slots, row, args).map_err(Cow::from);
+        }
         if self.worker.shared.shards > 1 {
             self.is_local(row, args)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what Redis Cluster refuses a script on a node.
+    fn is_in_slots(&self, slots: &Slots, row: &Row, args: Args<'_>) -> Result<(), &'static str> {
+        let slot = match endpoint::slots_of(row, args) {
+            SlotSet::None => None,
+            SlotSet::One(slot) if self.worker.shared.shard_of(slot) == self.id => Some(slot),
+            SlotSet::One(_) | SlotSet::Several => return Err(ELSEWHERE),
+        };
+        if let Some(why) = endpoint::denied(row, args) {
+            return Err(why);
+        }
+        let first = slots.slot.get().or(slot);
+        slots.slot.set(first);
+        if slots.bound && slot.is_some() && slot != first {
+            return Err(SEVERAL_SLOTS);
         }
         Ok(())
     }
@@ -126,6 +174,8 @@ impl Caller {
     fn session_command(&self, row: &'static Row, args: Args<'_>, out: &mut Reply) {
         match row.id {
             Id::Select => match (session::database(args.at(1)), proxy_resp::parse_i64(args.at(1))) {
+                (Some(1..), _) if self.slots.is_some() => out.error(endpoint::NO_SELECT),
+                (None, Some(_)) if self.slots.is_some() => out.error(endpoint::NO_SELECT),
                 (Some(db), _) => {
                     self.db.set(db);
                     out.ok();
@@ -133,7 +183,16 @@ impl Caller {
                 (None, Some(_)) => out.error("ERR DB index is out of range"),
                 (None, None) => out.error("ERR value is not an integer or out of range"),
             },
-            _ if !session::run_in_script(&self.worker, row, args, out) => out.error(NOT_ALLOWED),
+            _ if !session::run_in_script(
+                &self.worker,
+                self.slots.as_ref().map(|_| self.id),
+                row,
+                args,
+                out,
+            ) =>
+            {
+                out.error(NOT_ALLOWED)
+            }
             _ => {}
         }
     }

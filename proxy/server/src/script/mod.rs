@@ -33,7 +33,7 @@ use crate::session::{self, Session};
 use crate::worker::{Local, Worker};
 use crate::{remote, split, transaction};
 use busy::{Watch, Watchman};
-use caller::Caller;
+use caller::{Caller, Slots};
 
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 const WRITER_AS_READER: &str = "ERR Can not execute a script with write flag using *_ro command.";
@@ -45,6 +45,8 @@ pub(crate) struct Actor {
     pub(crate) client: u64,
     /// Whose rules its calls must keep; `None` for one who may do everything.
     pub(crate) user: Option<Arc<User>>,
+    /// It has come to a shard's endpoint: the rules of Redis Cluster hold.
+    pub(crate) endpoint: bool,
 }
 
 /// A worker's Lua machines.
@@ -125,12 +127,14 @@ pub(crate) fn run(
     batch: &mut Batch,
 ) -> Flow {
     if worker.shared.shards > 1
+        && session.endpoint.is_none()
         && let Routing::AllShards(merge) = row.routing
     {
         return split::all(worker, conn, session, (row, args), merge, batch);
     }
-    let id = match worker.shared.shards {
-        1 => 0,
+    let id = match (worker.shared.shards, session.endpoint) {
+        (1, _) => 0,
+        (_, Some(shard)) => shard,
         _ => match dispatch::place(worker, row, args, None) {
             Place::Shard(id, _) => id,
             Place::Crossing => {
@@ -155,7 +159,9 @@ pub(crate) fn run(
     match served {
         Ok(()) => {}
         Err(Unserved::Full) => return Flow::Park(id),
-        Err(Unserved::Loading) if remote::wants_stale(worker, conn.info.id, row) => {
+        Err(Unserved::Loading)
+            if session.endpoint.is_some() || remote::wants_stale(worker, conn.info.id, row) =>
+        {
             if !local.shard.borrow().admits_stale_reads() {
                 batch.reply.error(dispatch::LOADING);
                 return Flow::Next;
@@ -377,6 +383,10 @@ fn execute(
         out.error(NEEDS_MEMORY);
         return (0, false);
     }
+    if actor.endpoint && flags.no_cluster {
+        out.error("ERR Can not run script on cluster, 'no-cluster' flag is set.");
+        return (0, false);
+    }
     let watch = match code {
         Code::Script(..) => Watch::new(false, Vec::new(), OwnedArgs::default()),
         Code::Function(_, function) => Watch::new(true, function.name.clone(), all.to_owned()),
@@ -386,7 +396,8 @@ fn execute(
     let reads_for = local.shard.borrow_mut().stop_remembering();
     let declared = (*row, *all, reads_for);
     let caller = Caller::new(worker, (id, local), (db, *read_only, full), (actor, declared), watch);
-    let caller = Rc::new(caller);
+    let bound = !flags.compatible && !flags.allow_cross_slot_keys;
+    let caller = Rc::new(caller.with_slots(actor.endpoint.then(|| Slots::of(*keys, bound))));
     let host = Rc::clone(&caller) as Rc<dyn proxy_script::Host>;
     let begun = worker.stopwatch.last();
     let outcome = match code {

@@ -72,7 +72,7 @@ impl Session {
         } else {
             self.guards.has(Guards::ACL).then(|| Arc::clone(&self.user))
         };
-        script::Actor { client: self.id, user }
+        script::Actor { client: self.id, user, endpoint: self.endpoint.is_some() }
     }
 
     /// Looks at the users again if they have changed. False when this session must end: its user is gone, or may not

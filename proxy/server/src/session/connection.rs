@@ -9,6 +9,7 @@ use proxy_resp::{Args, Protocol, Reply};
 use super::{ReplyMode, Session, acl, wrong_arguments};
 use crate::conn::Conn;
 use crate::dispatch::Flow;
+use crate::endpoint;
 use crate::pause;
 use crate::worker::Worker;
 
@@ -31,6 +32,7 @@ pub(super) fn ping(session: &Session, args: Args<'_>, reply: &mut Reply) -> Flow
 
 pub(super) fn select(session: &mut Session, args: Args<'_>, reply: &mut Reply) {
     match (super::database(args.at(1)), proxy_resp::parse_i64(args.at(1))) {
+        (Some(1..), _) | (None, Some(_)) if session.endpoint.is_some() => reply.error(endpoint::NO_SELECT),
         (Some(db), _) => {
             session.db = db;
             reply.ok();
@@ -108,7 +110,12 @@ pub(super) fn hello(
     reply.integer(if proto == Protocol::Resp3 { 3 } else { 2 });
     reply.bulk(b"id");
     reply.integer(conn.info.id as i64);
-    for (key, value) in [("mode", "standalone"), ("role", "master")] {
+    let (mode, role) = match session.endpoint {
+        Some(shard) if worker.shared.is_replica(shard) => ("cluster", "replica"),
+        Some(_) => ("cluster", "master"),
+        None => ("standalone", "master"),
+    };
+    for (key, value) in [("mode", mode), ("role", role)] {
         reply.bulk(key.as_bytes());
         reply.bulk(value.as_bytes());
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use logsvc_api::ShardId;
 use proxy_resp::{Args, Reply};
 
 use super::info_text;
@@ -25,7 +26,8 @@ const DEFAULT: &[&str] = &[
 /// Sections that must be asked for, or come with "all".
 const MORE: &[&str] = &["commandstats", "latencystats"];
 
-pub(super) fn info(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) {
+/// `endpoint`: of which shard alone, as a node of Redis Cluster.
+pub(super) fn info(worker: &Rc<Worker>, endpoint: Option<ShardId>, args: Args<'_>, reply: &mut Reply) {
     for (_, local) in worker.locals() {
         local.shard.borrow().publish();
     }
@@ -51,7 +53,7 @@ pub(super) fn info(worker: &Rc<Worker>, args: Args<'_>, reply: &mut Reply) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
-            info_text::section(&worker.shared, section, &mut text);
+            info_text::section(&worker.shared, endpoint, section, &mut text);
         }
     }
     reply.verbatim("txt", text.as_bytes());

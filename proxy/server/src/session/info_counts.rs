@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use logsvc_api::ShardId;
+
 use super::info_text::{Lines, over_shards};
 use super::latency;
 use crate::shared::Shared;
@@ -130,10 +132,11 @@ pub(super) fn errorstats(shared: &Shared, out: &mut Lines<'_>) {
     }
 }
 
-pub(super) fn keyspace(shared: &Shared, out: &mut Lines<'_>) {
+pub(super) fn keyspace(shared: &Shared, endpoint: Option<ShardId>, out: &mut Lines<'_>) {
     for db in 0..usize::from(proxy_store::DATABASES) {
         let (mut keys, mut expires, mut ttl) = (0, 0, 0);
-        for status in &shared.status {
+        let shown = |shard: ShardId| endpoint.is_none_or(|endpoint| endpoint == shard);
+        for (_, status) in (0..).zip(&shared.status).filter(|(shard, _)| shown(*shard)) {
             let with_expiry = status.expires[db].load(Relaxed);
             keys += status.keys[db].load(Relaxed);
             expires += with_expiry;

@@ -3,13 +3,14 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use logsvc_api::ShardId;
 use proxy_shard::{Role, ShardStatus};
 
 use super::connection::REDIS_VERSION;
 use super::info_counts;
 use super::memory::Figures;
-use super::replication;
 use crate::config::AllocatorFigures;
+use crate::endpoint;
 use crate::shared::Shared;
 use crate::standing::{self, Follower};
 use crate::stats::{Counter, WorkerStats};
@@ -25,7 +26,7 @@ impl Lines<'_> {
 }
 
 /// Appends a section with its heading.
-pub(super) fn section(shared: &Shared, name: &str, text: &mut String) {
+pub(super) fn section(shared: &Shared, endpoint: Option<ShardId>, name: &str, text: &mut String) {
     let mut heading = name.to_owned();
     if let Some(first) = heading.get_mut(..1) {
         first.make_ascii_uppercase();
@@ -36,25 +37,25 @@ pub(super) fn section(shared: &Shared, name: &str, text: &mut String) {
     let _ = write!(text, "# {heading}\r\n");
     let mut lines = Lines(text);
     match name {
-        "server" => server(shared, &mut lines),
+        "server" => server(shared, endpoint, &mut lines),
         "clients" => clients(shared, &mut lines),
         "memory" => memory(shared, &mut lines),
         "persistence" => persistence(shared, &mut lines),
         "stats" => info_counts::stats(shared, &mut lines),
-        "replication" => replication(shared, &mut lines),
+        "replication" => replication(shared, endpoint, &mut lines),
         "cpu" => cpu(&mut lines),
         "commandstats" => info_counts::commandstats(shared, &mut lines),
         "errorstats" => info_counts::errorstats(shared, &mut lines),
         "latencystats" => info_counts::latencystats(shared, &mut lines),
-        "cluster" => lines.put("cluster_enabled", 0),
-        "keyspace" => info_counts::keyspace(shared, &mut lines),
+        "cluster" => lines.put("cluster_enabled", u8::from(endpoint.is_some())),
+        "keyspace" => info_counts::keyspace(shared, endpoint, &mut lines),
         "durability" => durability(shared, &mut lines),
         // Modules: there are none.
         _ => {}
     }
 }
 
-fn server(shared: &Shared, out: &mut Lines<'_>) {
+fn server(shared: &Shared, endpoint: Option<ShardId>, out: &mut Lines<'_>) {
     let uptime = shared.started.elapsed().as_secs();
     let executable = std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
     out.put("redis_version", REDIS_VERSION);
@@ -62,7 +63,7 @@ fn server(shared: &Shared, out: &mut Lines<'_>) {
     out.put("redis_git_sha1", "00000000");
     out.put("redis_git_dirty", 0);
     out.put("redis_build_id", 0);
-    out.put("redis_mode", "standalone");
+    out.put("redis_mode", if endpoint.is_some() { "cluster" } else { "standalone" });
     out.put("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
     out.put("arch_bits", usize::BITS);
     out.put("monotonic_clock", "clock_gettime and the processor's counter");
@@ -72,7 +73,8 @@ fn server(shared: &Shared, out: &mut Lines<'_>) {
     out.put("process_id", std::process::id());
     out.put("process_supervised", "no");
     out.put("run_id", &shared.run_id);
-    out.put("tcp_port", if shared.port == 0 { shared.tls_port } else { shared.port });
+    let main_port = if shared.port == 0 { shared.tls_port } else { shared.port };
+    out.put("tcp_port", endpoint.and_then(|shard| endpoint::port(shared, shard)).unwrap_or(main_port));
     out.put("server_time_usec", since_1970().as_micros());
     out.put("uptime_in_seconds", uptime);
     out.put("uptime_in_days", uptime / 86400);
@@ -266,8 +268,8 @@ fn persistence(shared: &Shared, out: &mut Lines<'_>) {
     out.put("aof_pending_bio_fsync", over_shards(shared, |status| &status.in_flight_blocks));
 }
 
-fn replication(shared: &Shared, out: &mut Lines<'_>) {
-    let standing = standing::standing(shared);
+fn replication(shared: &Shared, endpoint: Option<ShardId>, out: &mut Lines<'_>) {
+    let standing = standing::seen_from(shared, endpoint);
     match &standing.master {
         None => out.put("role", "master"),
         Some((host, port)) => {
@@ -295,7 +297,7 @@ fn replication(shared: &Shared, out: &mut Lines<'_>) {
     out.put("master_failover_state", "no-failover");
     out.put("master_replid", shared.repl_id.lock());
     out.put("master_replid2", "0".repeat(40));
-    out.put("master_repl_offset", replication::offset(shared));
+    out.put("master_repl_offset", standing.offset);
     out.put("second_repl_offset", -1);
     for nothing in
         ["repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"]

@@ -28,6 +28,7 @@ use proxy_shard::WatchId;
 
 use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
+use crate::endpoint;
 use crate::guard::Guards;
 use crate::peers::{Unit, Work};
 use crate::remote;
@@ -84,11 +85,13 @@ pub(crate) struct Session {
     users_seen: u64,
     /// A command of its own changes users just now, and closes the connection itself if that takes its user away.
     pub(crate) changes_users: bool,
+    /// The shard whose endpoint the client has come to, if it isn't the main port.
+    pub(crate) endpoint: Option<ShardId>,
     id: u64,
 }
 
 impl Session {
-    pub(crate) fn new(id: u64, users: &Directory) -> Self {
+    pub(crate) fn new(id: u64, users: &Directory, endpoint: Option<ShardId>) -> Self {
         let mut session = Self {
             proto: Protocol::Resp2,
             db: 0,
@@ -100,7 +103,7 @@ impl Session {
             in_exec: false,
             caching: None,
             subscriptions: None,
-            guards: Guards::NONE,
+            guards: if endpoint.is_some() { Guards::ENDPOINT } else { Guards::NONE },
             user: Arc::clone(users.current().default_user()),
             authenticated: false,
             open: false,
@@ -109,6 +112,7 @@ impl Session {
             is_over: false,
             users_seen: 0,
             changes_users: false,
+            endpoint,
             id,
         };
         session.begin(users);
@@ -207,10 +211,14 @@ pub(crate) fn run(
         Id::Readonly | Id::Readwrite => {
             remote::set_stale_reads(worker, conn, row.id == Id::Readonly, reply);
         }
-        _ if row.group == Group::Cluster => reply.error(remote::NO_CLUSTER),
+        _ if row.group == Group::Cluster => match session.endpoint {
+            Some(_) if row.id == Id::Asking => reply.ok(),
+            Some(shard) => endpoint::run(worker, conn, shard, row.id, args, batch),
+            None => reply.error(remote::NO_CLUSTER),
+        },
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),
-        Id::Info => info::info(worker, args, reply),
+        Id::Info => info::info(worker, session.endpoint, args, reply),
         Id::Acl
         | Id::AclCat
         | Id::AclDeluser
@@ -316,6 +324,7 @@ pub(crate) fn database(text: &[u8]) -> Option<u8> {
 /// Runs a command of the session that a script calls, if it makes sense there.
 pub(crate) fn run_in_script(
     worker: &Rc<Worker>,
+    endpoint: Option<ShardId>,
     row: &'static Row,
     args: Args<'_>,
     reply: &mut Reply,
@@ -328,7 +337,7 @@ pub(crate) fn run_in_script(
         },
         Id::Echo => reply.bulk(args.at(1)),
         Id::Time => connection::time(reply),
-        Id::Info => info::info(worker, args, reply),
+        Id::Info => info::info(worker, endpoint, args, reply),
         Id::LastSave => reply.integer(worker.shared.config.hooks.last_snapshot_s()),
         Id::Command
         | Id::CommandCount

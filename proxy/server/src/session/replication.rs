@@ -32,7 +32,7 @@ pub(super) fn run(
 ) {
     let reply = &mut batch.reply;
     match id {
-        Id::Role => role(&worker.shared, reply),
+        Id::Role => role(&worker.shared, session.endpoint, reply),
         Id::Replicaof | Id::Slaveof => replicaof(args, reply),
         Id::Failover => failover(args, reply),
         Id::Bgrewriteaof => reply.error(
@@ -48,8 +48,8 @@ pub(super) fn run(
 }
 
 /// ROLE
-fn role(shared: &Shared, reply: &mut Reply) {
-    let standing = standing::standing(shared);
+fn role(shared: &Shared, endpoint: Option<ShardId>, reply: &mut Reply) {
+    let standing = standing::seen_from(shared, endpoint);
     match standing.master {
         None => {
             reply.array(3);
@@ -72,11 +72,6 @@ fn role(shared: &Shared, reply: &mut Reply) {
             reply.integer(standing.offset as i64);
         }
     }
-}
-
-/// The sum of all shards' last positions: what stands for the replication offset.
-pub(super) fn offset(shared: &Shared) -> Position {
-    shared.status.iter().map(|status| status.position.load(Relaxed)).sum()
 }
 
 fn replicaof(args: Args<'_>, reply: &mut Reply) {

@@ -167,6 +167,11 @@ impl Keyspace {
         (0..DATABASES).all(|db| self.len(db) == 0)
     }
 
+    /// Number of keys in a slot of a database.
+    pub fn slot_len(&self, db: u8, slot: u16) -> u64 {
+        self.database(db).slot(slot).map_or(0, |slot| slot.len() as u64)
+    }
+
     /// Number of keys in a slot over all databases.
     pub fn len_in_slot(&self, slot: u16) -> u64 {
         self.databases.iter().filter_map(|database| database.slot(slot)).map(|slot| slot.len() as u64).sum()

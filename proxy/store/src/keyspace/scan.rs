@@ -71,6 +71,12 @@ impl Keyspace {
         }
     }
 
+    /// The entries of a slot of a database.
+    pub fn slot_entries(&self, db: u8, slot: u16) -> impl Iterator<Item = Entry<'_>> {
+        let nodes = self.database(db).slot(slot).into_iter().flat_map(|table| table.iter());
+        nodes.map(move |node| self.entry_in(db, slot, node))
+    }
+
     /// An entry chosen evenly; `None` when the database is empty.
     pub fn random<R: Rng + ?Sized>(&self, db: u8, rng: &mut R) -> Option<Entry<'_>> {
         let database = self.database(db);
