@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use tests_harness::{Fastkeep, Oracle, Running, free_ports};
+use tests_harness::{Client, Fastkeep, Oracle, Running, free_ports};
 
 /// Longest time for one program.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -21,8 +21,16 @@ const LIMIT: Duration = Duration::from_secs(180);
 pub enum Server {
     /// redis-server that syncs every write, so that it keeps what it has answered.
     Redis(Oracle),
-    /// Ours.
+    /// Ours. The port is that of the first shard's endpoint where programs speak Redis Cluster.
     Fastkeep { command: Fastkeep, running: Running, port: u16, shards: u32 },
+}
+
+/// Ports one behind the other.
+fn ports_in_a_row(count: u32) -> u16 {
+    (0..200)
+        .map(|_| free_ports(count as usize))
+        .find(|ports| ports.windows(2).all(|pair| pair[1] == pair[0] + 1))
+        .unwrap()[0]
 }
 
 impl Server {
@@ -35,6 +43,33 @@ impl Server {
     pub fn fastkeep(folder: &Path, shards: u32) -> Self {
         let port = free_ports(1)[0];
         let arguments = ["--port", &port.to_string(), "--shards", &shards.to_string()];
+        let command = Fastkeep::up(&folder.join("data"), &arguments);
+        let running = command.start();
+        Self::Fastkeep { command, running, port, shards }
+    }
+
+    /// redis-server as the one node of a cluster.
+    pub fn redis_cluster() -> Self {
+        let bus = free_ports(1)[0].to_string();
+        // Alone, it would not know its own address.
+        let known = ["--cluster-announce-ip", "127.0.0.1"];
+        let cluster = [&["--cluster-enabled", "yes", "--cluster-port", &bus][..], &known].concat();
+        let durable = ["--appendonly", "yes", "--appendfsync", "always"];
+        let oracle = Oracle::start(&[&durable[..], &cluster].concat());
+        let mut client = Client::connect(oracle.port).unwrap();
+        assert_eq!(client.text("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+        let begun = Instant::now();
+        while !client.text("CLUSTER INFO").contains("cluster_state:ok") {
+            assert!(begun.elapsed() < LIMIT, "the real cluster doesn't come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self::Redis(oracle)
+    }
+
+    /// `fastkeep up` with so many shards, for programs that speak Redis Cluster.
+    pub fn fastkeep_cluster(folder: &Path, shards: u32) -> Self {
+        let port = ports_in_a_row(shards);
+        let arguments = ["--cluster-port", &port.to_string(), "--shards", &shards.to_string()];
         let command = Fastkeep::up(&folder.join("data"), &arguments);
         let running = command.start();
         Self::Fastkeep { command, running, port, shards }

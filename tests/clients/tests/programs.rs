@@ -13,6 +13,27 @@ fn everywhere(program: &Program, shards: &[u32]) {
     }
 }
 
+/// The same for a program that speaks Redis Cluster.
+fn on_clusters(program: &Program) {
+    program.run(&mut Server::redis_cluster());
+    for shards in [1, 3] {
+        let folder = tempfile::tempdir().expect("a folder");
+        program.run(&mut Server::fastkeep_cluster(folder.path(), shards));
+    }
+}
+
+#[test]
+fn redis_py_cluster() {
+    on_clusters(&Program::python("redis_py_cluster.py"));
+}
+
+#[test]
+fn node_clusters() {
+    if let Some(program) = Program::node("node_clusters.mjs") {
+        on_clusters(&program);
+    }
+}
+
 macro_rules! python {
     ($($name:ident on $shards:expr;)*) => {$(
         #[test]

@@ -1,11 +1,11 @@
-//! Rows of the command table: clusters. What belongs to Redis Cluster's own protocol is known and refused.
+//! Rows of the command table: clusters. The shards' endpoints answer what shows a cluster; the main port refuses all of it.
 
 use crate::row::{block, integer, oneof, row, string, word};
 use crate::{Categories as C, Flags as F, Group, Id, Row};
 
 pub(super) const ROWS: &[Row] = &[
     row(Id::Asking, "asking", 1, Group::Cluster, "3.0.0")
-        .docs("Refused: no slot is ever on its way", "O(1)")
+        .docs("Accepted at a shard's endpoint; no slot is ever on its way", "O(1)")
         .flags(&[F::FAST])
         .acl(&[C::CONNECTION]),
     row(Id::Cluster, "cluster", -2, Group::Cluster, "3.0.0")
@@ -27,12 +27,12 @@ pub(super) const ROWS: &[Row] = &[
                 .flags(&[F::ADMIN, F::STALE, F::NO_ASYNC_LOADING])
                 .tips(&["nondeterministic_output"]),
             row(Id::ClusterCountFailureReports, "cluster|count-failure-reports", 3, Group::Cluster, "3.0.0")
-                .docs("Refused: nodes are not judged by their peers", "O(N), N reports")
+                .docs("0 for every node: they are not judged by their peers", "O(N), N reports")
                 .flags(&[F::ADMIN, F::STALE])
                 .tips(&["nondeterministic_output"])
                 .args(&[string("node-id")]),
             row(Id::ClusterCountkeysinslot, "cluster|countkeysinslot", 3, Group::Cluster, "3.0.0")
-                .docs("Refused: shards are shown by `fastkeep ctl shards`", "O(1)")
+                .docs("Keys of a slot, at the endpoint of its shard", "O(1)")
                 .flags(&[F::STALE])
                 .args(&[integer("slot")]),
             row(Id::ClusterDelslots, "cluster|delslots", -3, Group::Cluster, "3.0.0")
@@ -59,23 +59,23 @@ pub(super) const ROWS: &[Row] = &[
                 .flags(&[F::ADMIN, F::STALE, F::NO_ASYNC_LOADING])
                 .args(&[string("node-id")]),
             row(Id::ClusterGetkeysinslot, "cluster|getkeysinslot", 4, Group::Cluster, "3.0.0")
-                .docs("Refused, as CLUSTER COUNTKEYSINSLOT", "O(log N), N keys asked for")
+                .docs("Names of keys of a slot, at the endpoint of its shard", "O(log N), N keys asked for")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"])
                 .args(&[integer("slot"), integer("count")]),
             row(Id::ClusterHelp, "cluster|help", 2, Group::Cluster, "5.0.0")
-                .docs("Refused, as the subcommands are", "O(1)")
+                .docs("What a shard's endpoint answers", "O(1)")
                 .flags(&[F::LOADING, F::STALE]),
             row(Id::ClusterInfo, "cluster|info", 2, Group::Cluster, "3.0.0")
-                .docs("Refused: `fastkeep ctl status` shows the state", "O(1)")
+                .docs("State and size of the cluster", "O(1)")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"]),
             row(Id::ClusterKeyslot, "cluster|keyslot", 3, Group::Cluster, "3.0.0")
-                .docs("Refused without Redis Cluster, as in Redis", "O(N), N bytes of the key")
+                .docs("The slot of a key", "O(N), N bytes of the key")
                 .flags(&[F::STALE])
                 .args(&[string("key")]),
             row(Id::ClusterLinks, "cluster|links", 2, Group::Cluster, "7.0.0")
-                .docs("Refused: there is no cluster bus", "O(N), N nodes")
+                .docs("Nothing: there is no cluster bus", "O(N), N nodes")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"]),
             row(Id::ClusterMeet, "cluster|meet", -4, Group::Cluster, "3.0.0")
@@ -87,14 +87,14 @@ pub(super) const ROWS: &[Row] = &[
                     integer("cluster_bus_port").since("4.0.0").optional(),
                 ]),
             row(Id::ClusterMyid, "cluster|myid", 2, Group::Cluster, "3.0.0")
-                .docs("Refused: `fastkeep ctl nodes` shows the nodes", "O(1)")
+                .docs("The id of a shard on this node", "O(1)")
                 .flags(&[F::STALE]),
             row(Id::ClusterNodes, "cluster|nodes", 2, Group::Cluster, "3.0.0")
-                .docs("Refused: `fastkeep ctl nodes` shows the nodes", "O(N), N nodes")
+                .docs("A line for each shard on each node", "O(N), N nodes")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"]),
             row(Id::ClusterReplicas, "cluster|replicas", 3, Group::Cluster, "5.0.0")
-                .docs("Refused: `fastkeep ctl shards` shows the replicas", "O(1)")
+                .docs("Lines of the replicas of a shard", "O(1)")
                 .flags(&[F::ADMIN, F::STALE])
                 .tips(&["nondeterministic_output"])
                 .args(&[string("node-id")]),
@@ -107,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
                 .flags(&[F::ADMIN, F::NOSCRIPT, F::STALE])
                 .args(&[oneof("hard_soft", &[word("hard", "HARD"), word("soft", "SOFT")]).optional()]),
             row(Id::ClusterSaveconfig, "cluster|saveconfig", 2, Group::Cluster, "3.0.0")
-                .docs("Refused: the configuration is in the metadata log", "O(1)")
+                .docs("Done already: the configuration is in the metadata log", "O(1)")
                 .flags(&[F::ADMIN, F::STALE, F::NO_ASYNC_LOADING]),
             row(Id::ClusterSetConfigEpoch, "cluster|set-config-epoch", 3, Group::Cluster, "3.0.0")
                 .docs("Refused, as CLUSTER BUMPEPOCH", "O(1)")
@@ -129,17 +129,17 @@ pub(super) const ROWS: &[Row] = &[
                     ),
                 ]),
             row(Id::ClusterShards, "cluster|shards", 2, Group::Cluster, "7.0.0")
-                .docs("Refused: `fastkeep ctl shards` shows the shards", "O(N), N nodes")
+                .docs("Shards, their slots and who holds them", "O(N), N nodes")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"]),
             row(Id::ClusterSlaves, "cluster|slaves", 3, Group::Cluster, "3.0.0")
-                .docs("Refused, as CLUSTER REPLICAS", "O(1)")
+                .docs("As CLUSTER REPLICAS", "O(1)")
                 .flags(&[F::ADMIN, F::STALE])
                 .tips(&["nondeterministic_output"])
                 .deprecated("5.0.0", "`CLUSTER REPLICAS`")
                 .args(&[string("node-id")]),
             row(Id::ClusterSlots, "cluster|slots", 2, Group::Cluster, "3.0.0")
-                .docs("Refused, as CLUSTER SHARDS", "O(N), N nodes")
+                .docs("Ranges of slots and who serves them", "O(N), N nodes")
                 .flags(&[F::STALE])
                 .tips(&["nondeterministic_output"])
                 .deprecated("7.0.0", "`CLUSTER SHARDS`"),

@@ -24,7 +24,7 @@ pub(super) fn run(
 ) {
     let reply = &mut batch.reply;
     match id {
-        Id::ConfigGet => get(&worker.shared, args, reply),
+        Id::ConfigGet => get(&worker.shared, session.endpoint.is_some(), args, reply),
         Id::ConfigSet => {
             // It is in force on every worker when it is answered.
             if set(&worker.shared, args, reply) {
@@ -49,7 +49,7 @@ pub(super) fn run(
     }
 }
 
-fn get(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
+fn get(shared: &Shared, in_cluster: bool, args: Args<'_>, reply: &mut Reply) {
     let patterns: Vec<Vec<u8>> = args.slice(2..).iter().map(<[u8]>::to_ascii_lowercase).collect();
     let mark = reply.deferred_map();
     let mut count = 0;
@@ -57,7 +57,10 @@ fn get(shared: &Shared, args: Args<'_>, reply: &mut Reply) {
         for name in param.names() {
             if patterns.iter().any(|pattern| glob_match(pattern, name.as_bytes())) {
                 reply.bulk(name.as_bytes());
-                reply.bulk(&param.value(shared));
+                match name {
+                    "cluster-enabled" if in_cluster => reply.bulk(b"yes"),
+                    _ => reply.bulk(&param.value(shared)),
+                }
                 count += 1;
             }
         }
