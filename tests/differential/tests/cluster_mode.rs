@@ -288,6 +288,7 @@ fn nodes(text: &str) -> BTreeSet<String> {
         words.drain(4..7);
         words.join(" ")
     };
+    let text = text.strip_prefix("txt:").unwrap_or(text);
     text.lines().filter(|text| !text.is_empty()).map(line).collect()
 }
 

@@ -10,7 +10,7 @@ import time
 
 from redis.backoff import ConstantBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.retry import Retry
 
 THREADS = 4
@@ -45,7 +45,7 @@ def work(thread: int) -> None:
             else:
                 client.rpush(key, value)
             answered[thread].setdefault(key, set()).add(value)
-        except (RedisError, OSError):
+        except (RedisError, RedisClusterException, OSError):
             unknown[thread] += 1
             time.sleep(0.02)
 

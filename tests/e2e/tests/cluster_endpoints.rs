@@ -198,12 +198,17 @@ fn hand_over(all: &Nodes) {
     assert_ne!(said["from"], said["to"], "{said}");
     let to = all.primary(0);
     assert_ne!(from, to);
-    let moved = format!("MOVED 0 127.0.0.1:{}", all.first[to]);
+    // Whom it was handed to, or who was quicker.
+    let elsewhere: Vec<String> = (0..3)
+        .filter(|node| *node != from)
+        .map(|node| format!("MOVED 0 127.0.0.1:{}", all.first[node]))
+        .collect();
     match waiting.read().unwrap() {
-        Reply::Error(text) => assert_eq!(text, *moved),
+        Reply::Error(text) => assert!(elsewhere.contains(&text.to_string()), "{text}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(watching.text("EXEC"), format!("-{moved}"));
+    let exec = watching.text("EXEC");
+    assert!(elsewhere.contains(&exec[1..].to_owned()), "{exec}");
     assert_eq!(watching.text("EXEC"), "-ERR EXEC without MULTI");
     assert_eq!(all.endpoint(to, 0).text("GET {06S}k"), "1");
 }

@@ -168,7 +168,11 @@ fn line(shared: &Shared, conn: &Conn, places: &Places, place: &Place, mine: Shar
     let (host, port) = place.reached_by(conn).unwrap_or_default();
     let (id, heard, epoch) = (&place.id, place.heard_ms, place.epoch);
     let mut text = format!("{id} {host}:{port}@0 {flags} {master} 0 {heard} {epoch} {link}");
-    if is_primary && let Some((first, last)) = range(shared, places.shard) {
+    let is_owner = places.owner().is_some_and(|owner| owner.id == place.id);
+    if is_owner
+        && (is_primary || place.state == State::Failed)
+        && let Some((first, last)) = range(shared, places.shard)
+    {
         let _ = if first == last { write!(text, " {first}") } else { write!(text, " {first}-{last}") };
     }
     text
@@ -194,16 +198,16 @@ fn nodes(shared: &Shared, conn: &Conn, mine: ShardId) -> String {
 
 fn slots(shared: &Shared, conn: &Conn, reply: &mut Reply) {
     let served: Vec<_> = all(shared)
-        .filter_map(|places| Some((range(shared, places.shard)?, places.primary.clone()?, places)))
+        .filter_map(|places| Some((range(shared, places.shard)?, places.owner().cloned()?, places)))
         .collect();
     reply.array(served.len());
-    for ((first, last), primary, places) in served {
-        let online: Vec<&Place> =
-            places.replicas.iter().filter(|place| place.state == State::Online).collect();
+    for ((first, last), owner, places) in served {
+        let is_online = |place: &&Place| place.state == State::Online && place.id != owner.id;
+        let online: Vec<&Place> = places.replicas.iter().filter(is_online).collect();
         reply.array(3 + online.len());
         reply.integer(first.into());
         reply.integer(last.into());
-        for place in std::iter::once(&primary).chain(online) {
+        for place in std::iter::once(&owner).chain(online) {
             let (host, port) = place.reached_by(conn).unwrap_or_default();
             reply.array(4);
             reply.bulk(host.as_bytes());

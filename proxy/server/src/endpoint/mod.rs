@@ -316,7 +316,7 @@ fn redirect(
 fn moved(worker: &Worker, conn: &Conn, slot: u16) -> Option<String> {
     let shard = worker.shared.shard_of(slot);
     let places = Places::of(&worker.shared, shard);
-    let next = places.next().filter(|place| !place.is_here || conn.info.endpoint != Some(shard))?;
+    let next = places.primary.as_ref().filter(|place| !place.is_here || conn.info.endpoint != Some(shard))?;
     let (host, port) = next.reached_by(conn)?;
     Some(format!("MOVED {slot} {host}:{port}"))
 }

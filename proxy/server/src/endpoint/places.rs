@@ -91,13 +91,12 @@ impl Place {
 /// All places of a shard.
 pub(crate) struct Places {
     pub(crate) shard: ShardId,
+    /// Who serves it, or who is to take it over from the last one, who has let go of it.
     pub(crate) primary: Option<Place>,
     /// Those that follow, in the order of the nodes' names, and those that are about to.
     pub(crate) replicas: Vec<Place>,
     /// Those that have lost the shard without saying so.
     pub(crate) failed: Vec<Place>,
-    /// Who takes it over, once its last primary has let go of it.
-    successor: Option<Place>,
 }
 
 impl Places {
@@ -139,13 +138,18 @@ impl Places {
         let primary = primaries.pop_if(|place| place.epoch >= newest);
         let mut failed = primaries;
         failed.iter_mut().for_each(|place| place.state = State::Failed);
-        let successor = handed_to.and_then(|id| replicas.iter().find(|place| place.node == id).cloned());
-        Self { shard, primary, replicas, failed, successor }
+        let mut successor = || {
+            let at = replicas.iter().position(|place| Some(&place.node) == handed_to.as_ref())?;
+            Some(replicas.remove(at))
+        };
+        let primary = primary.or_else(&mut successor);
+        Self { shard, primary, replicas, failed }
     }
 
-    /// Who serves the shard, or is about to.
-    pub(crate) fn next(&self) -> Option<&Place> {
-        self.primary.as_ref().or(self.successor.as_ref())
+    /// Whose the slots are for clients that make themselves a map. As in Redis they stay with whoever has had them until
+    /// somebody takes them over, because most clients give up over a slot that is nobody's.
+    pub(crate) fn owner(&self) -> Option<&Place> {
+        self.primary.as_ref().or(self.failed.last()).or(self.replicas.first())
     }
 
     /// All of them, the primary first.
