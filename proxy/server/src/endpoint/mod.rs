@@ -264,8 +264,7 @@ fn check_role(
     let Some(local) = worker.local(shard) else { return Ok(()) };
     let (admitted, role) = {
         let mut shard = local.shard.borrow_mut();
-        let (now, now_ms) = worker.now();
-        shard.set_clock(now, now_ms);
+        worker.tell_time(&mut shard);
         (shard.admit(false).is_ok(), shard.role())
     };
     // A node that is alone says that it loads, as on its main port.
