@@ -23,6 +23,7 @@ pub(crate) struct ClientInfo {
     pub(crate) fd: i32,
     /// The shard whose endpoint it has come to, if it isn't the main port.
     pub(crate) endpoint: Option<ShardId>,
+    pub(crate) tls: bool,
     /// Worker that owns the connection, and its place there.
     pub(crate) worker: usize,
     pub(crate) token: AtomicU64,

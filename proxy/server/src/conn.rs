@@ -174,6 +174,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         laddr,
         fd: socket.as_raw_fd(),
         endpoint,
+        tls: matches!(stream, Stream::Tls(_)),
         worker: worker.index,
         token: AtomicU64::new(0),
         created_ms: now_ms,
@@ -253,11 +254,6 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
 }
 
 impl Conn {
-    /// Whether the client has come under TLS.
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(*self.stream.borrow(), Stream::Tls(_))
-    }
-
     /// Where the connection stands in its worker's table.
     pub(crate) fn token(&self) -> usize {
         self.info.token.load(Relaxed) as usize

@@ -46,7 +46,7 @@ impl Place {
     /// Where this client reaches it: under TLS if it has come so, as far as there is such a port.
     pub(crate) fn reached_by(&self, conn: &Conn) -> Option<(String, u16)> {
         let (port, other) =
-            if conn.is_tls() { (self.tls_port, self.port) } else { (self.port, self.tls_port) };
+            if conn.info.tls { (self.tls_port, self.port) } else { (self.port, self.tls_port) };
         let port = if port == 0 { other } else { port };
         (port != 0).then(|| (self.host_for(conn), port))
     }
