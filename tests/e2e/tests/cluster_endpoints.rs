@@ -204,7 +204,7 @@ fn hand_over(all: &Nodes) {
         .map(|node| format!("MOVED 0 127.0.0.1:{}", all.first[node]))
         .collect();
     match waiting.read().unwrap() {
-        Reply::Error(text) => assert!(elsewhere.contains(&text.to_string()), "{text}"),
+        Reply::Error(text) => assert!(elsewhere.contains(&text), "{text}"),
         other => panic!("{other:?}"),
     }
     let exec = watching.text("EXEC");

@@ -324,7 +324,9 @@ fn keys_in_slot(worker: &Rc<Worker>, shard: ShardId, id: Id, args: Args<'_>, bat
             let wanted = usize::try_from(count.min(MOST_KEYS)).unwrap_or(0);
             let keys: Vec<_> = held.keyspace().slot_entries(0, slot).take(wanted).collect();
             reply.array(keys.len());
-            keys.iter().for_each(|entry| reply.bulk(entry.key()));
+            for entry in keys {
+                reply.bulk(entry.key());
+            }
         }
     }
     let gate = held.tail_gate();

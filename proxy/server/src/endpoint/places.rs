@@ -137,7 +137,9 @@ impl Places {
         primaries.sort_by_key(|place| place.epoch);
         let primary = primaries.pop_if(|place| place.epoch >= newest);
         let mut failed = primaries;
-        failed.iter_mut().for_each(|place| place.state = State::Failed);
+        for place in &mut failed {
+            place.state = State::Failed;
+        }
         let mut successor = || {
             let at = replicas.iter().position(|place| Some(&place.node) == handed_to.as_ref())?;
             Some(replicas.remove(at))

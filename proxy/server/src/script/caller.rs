@@ -191,7 +191,7 @@ impl Caller {
                 out,
             ) =>
             {
-                out.error(NOT_ALLOWED)
+                out.error(NOT_ALLOWED);
             }
             _ => {}
         }
