@@ -8,6 +8,7 @@ mod error;
 mod layers;
 mod parts;
 mod processes;
+mod secret;
 mod tls;
 
 pub use error::SettingsError;
@@ -17,6 +18,7 @@ pub use parts::{
     SnapshotStore, Users,
 };
 pub use processes::{LogService, Proxy, Snapshot, Up};
+pub use secret::Secret;
 pub use tls::{LogTls, Tls};
 
 /// What a settings struct can do beside being (de)serialised.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LogTls, SettingsError};
+use crate::{LogTls, Secret, SettingsError};
 
 /// `[http]`: the port of metrics, health and the admin API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -322,11 +322,11 @@ impl Default for Engine {
 }
 
 /// `[users]`: who may do what, under Redis's names. Users live in the metadata log; what stands here is what they begin as.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Users {
     /// Password of the default user, unless the metadata log knows that user already; empty = none.
-    pub requirepass: String,
+    pub requirepass: Secret,
     /// A file of lines `user <name> <rule> ...`: users that the metadata log is given if it doesn't know them.
     pub aclfile: String,
     /// `allchannels` or `resetchannels`: what a new user may listen to.
@@ -338,23 +338,11 @@ pub struct Users {
 impl Default for Users {
     fn default() -> Self {
         Self {
-            requirepass: String::new(),
+            requirepass: Secret::default(),
             aclfile: String::new(),
             acl_pubsub_default: "resetchannels".to_owned(),
             acllog_max_len: 128,
         }
-    }
-}
-
-impl std::fmt::Debug for Users {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let requirepass = if self.requirepass.is_empty() { "" } else { "(redacted)" };
-        f.debug_struct("Users")
-            .field("requirepass", &requirepass)
-            .field("aclfile", &self.aclfile)
-            .field("acl_pubsub_default", &self.acl_pubsub_default)
-            .field("acllog_max_len", &self.acllog_max_len)
-            .finish()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::SettingsError;
+use crate::{Secret, SettingsError};
 
 /// `[tls]`: the certificate of the ports for clients, under Redis's names. Files are PEM, and followed: what is written to
 /// them holds for new connections a second later.
@@ -11,8 +11,10 @@ use crate::SettingsError;
 pub struct Tls {
     /// Certificate of this process, and those between it and its authority.
     pub cert_file: String,
-    /// Its key, without a passphrase.
+    /// Its key.
     pub key_file: String,
+    /// The passphrase of the key; empty = it is not encrypted.
+    pub key_file_pass: Secret,
     /// Authorities that clients' certificates are checked against.
     pub ca_cert_file: String,
     /// Whether clients must show a certificate: `yes`, `no`, or `optional` (a bad one is refused, none is not).
@@ -27,8 +29,10 @@ pub struct Tls {
     pub prefer_server_ciphers: bool,
     /// What this process shows where it is the client: to other nodes. Empty: the same as to clients.
     pub client_cert_file: String,
-    /// Its key, without a passphrase.
+    /// Its key.
     pub client_key_file: String,
+    /// The passphrase of that key; empty = it is not encrypted.
+    pub client_key_file_pass: Secret,
     /// Other nodes come to the TLS port also when there is a plain one; without a plain one they do anyway.
     pub cluster: bool,
     /// A handshake that takes longer is broken off, in milliseconds.
@@ -42,6 +46,7 @@ impl Default for Tls {
         Self {
             cert_file: String::new(),
             key_file: String::new(),
+            key_file_pass: Secret::default(),
             ca_cert_file: String::new(),
             auth_clients: "yes".to_owned(),
             protocols: String::new(),
@@ -50,6 +55,7 @@ impl Default for Tls {
             prefer_server_ciphers: false,
             client_cert_file: String::new(),
             client_key_file: String::new(),
+            client_key_file_pass: Secret::default(),
             cluster: false,
             handshake_ms: 10_000,
             handshakes: 256,
@@ -99,8 +105,10 @@ impl Tls {
 pub struct LogTls {
     /// Certificate of this process, and those between it and its authority. A log replica's is for its host in `log.replicas`.
     pub cert_file: String,
-    /// Its key, without a passphrase.
+    /// Its key.
     pub key_file: String,
+    /// The passphrase of the key; empty = it is not encrypted.
+    pub key_file_pass: Secret,
     /// The authority of all processes of the cluster, and of nobody else.
     pub ca_cert_file: String,
 }

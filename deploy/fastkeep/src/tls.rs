@@ -30,12 +30,14 @@ impl Identities {
             let files = TlsFiles {
                 cert: PathBuf::from(&settings.cert_file),
                 key: PathBuf::from(&settings.key_file),
+                key_pass: settings.key_file_pass.to_string(),
                 ca: PathBuf::from(&settings.ca_cert_file),
                 // The settings were checked against the same words.
                 auth: ClientAuth::by_name(&settings.auth_clients).unwrap_or(ClientAuth::Yes),
                 protocols: settings.protocols.clone(),
                 client_cert: PathBuf::from(&settings.client_cert_file),
                 client_key: PathBuf::from(&settings.client_key_file),
+                client_key_pass: settings.client_key_file_pass.to_string(),
                 ciphers: settings.ciphers.clone(),
                 ciphersuites: settings.ciphersuites.clone(),
                 prefer_own: settings.prefer_server_ciphers,
@@ -46,11 +48,13 @@ impl Identities {
             let files = TlsFiles {
                 cert: PathBuf::from(&links.cert_file),
                 key: PathBuf::from(&links.key_file),
+                key_pass: links.key_file_pass.to_string(),
                 ca: PathBuf::from(&links.ca_cert_file),
                 auth: ClientAuth::Yes,
                 protocols: String::new(),
                 client_cert: PathBuf::new(),
                 client_key: PathBuf::new(),
+                client_key_pass: String::new(),
                 ciphers: String::new(),
                 ciphersuites: String::new(),
                 prefer_own: false,

@@ -198,7 +198,6 @@ fn protocols_are_those_that_are_set() {
     for (name, value, why) in [
         ("tls-ciphers", "DEFAULT:!MEDIUM", "`DEFAULT` is none of the suites"),
         ("tls-ciphersuites", "TLS_AES_128_CCM_SHA256", "TLS_AES_256_GCM_SHA384"),
-        ("tls-key-file-pass", "secret", "without a passphrase"),
         ("tls-ca-cert-dir", "/etc/ssl", "tls-ca-cert-file"),
         ("tls-client-cert-file", own.cert.to_str().unwrap(), "belong together"),
         ("tls-session-caching", "no", "tickets"),
@@ -429,6 +428,57 @@ fn certificates_are_renewed_under_load() {
     assert!(!fine && said.contains("CertificateRequired"), "{said}");
     let (fine, said) = ctl(&authority, Some(&client));
     assert!(!fine && said.contains("UnknownIssuer"), "{said}");
+}
+
+/// A key under a passphrase, and the same in clear; the passphrase is `sesame`.
+const ENCRYPTED: &str = include_str!("keys/encrypted.pem");
+const PLAIN: &str = include_str!("keys/plain.pem");
+
+#[test]
+fn a_key_may_have_a_passphrase_which_is_shown_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let (own, plain) = (authority.issue_for_key("server", PLAIN), authority.issue("plain"));
+    std::fs::write(&own.key, ENCRYPTED).unwrap();
+    let with = |pass: &str| {
+        server(folder.path(), &authority, &own, &["--logging-filter", "trace"])
+            .env("FASTKEEP_TLS_KEY_FILE_PASS", pass)
+    };
+    let why = with("").try_start().err().unwrap();
+    assert!(why.contains("server.key holds an encrypted key, and there is no passphrase"), "{why}");
+    let why = with("open").try_start().err().unwrap();
+    assert!(why.contains("server.key") && why.contains("not opened by the passphrase"), "{why}");
+    let mut running = with("sesame").start();
+    let client = authority.issue("client");
+    authority.connect(running.tls_port, Some(&client)).unwrap();
+
+    // Changed while it runs, together with its key or not at all.
+    let mut admin = running.client();
+    let mut set = |identity: &Identity, pass: &str| {
+        let (cert, key) = (identity.cert.to_str().unwrap(), identity.key.to_str().unwrap());
+        let files = ["CONFIG", "SET", "tls-cert-file", cert, "tls-key-file", key, "tls-key-file-pass", pass];
+        match admin.call(&files).unwrap() {
+            Reply::SimpleString(_) => String::new(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(set(&plain, ""), "");
+    assert!(set(&own, "sesame-wrong").contains("not opened by the passphrase"));
+    authority.connect(running.tls_port, Some(&client)).unwrap();
+    assert_eq!(set(&own, "sesame"), "");
+    authority.connect(running.tls_port, Some(&client)).unwrap();
+    assert_eq!(config(&mut admin, "tls-key-file-pass"), "(redacted)");
+    assert_eq!(admin.text("CONFIG REWRITE"), "OK");
+    let slow = format!("{:?}", admin.run("SLOWLOG GET 100"));
+    assert!(!slow.contains("sesame"), "{slow}");
+    running.kill();
+    let kept = std::fs::read_to_string(folder.path().join("data/parameters.conf")).unwrap();
+    assert!(kept.contains("tls-key-file ") && !kept.contains("sesame"), "{kept}");
+    assert!(!running.log().contains("sesame"));
+    // With the passphrase from outside as before, what was kept holds.
+    running = with("sesame").start();
+    authority.connect(running.tls_port, Some(&client)).unwrap();
+    assert!(running.log().contains("tls-key-file is taken"));
 }
 
 fn config(client: &mut Client, name: &str) -> String {

@@ -47,12 +47,20 @@ impl Authority {
 
     /// One that ends with the beginning of a year.
     pub fn issue_until(&self, name: &str, year: i32) -> Identity {
+        self.issue_for(name, year, &KeyPair::generate().unwrap())
+    }
+
+    /// One for a given key, PEM.
+    pub fn issue_for_key(&self, name: &str, key: &str) -> Identity {
+        self.issue_for(name, 2100, &KeyPair::from_pem(key).unwrap())
+    }
+
+    fn issue_for(&self, name: &str, year: i32, key: &KeyPair) -> Identity {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let certificate = params.signed_by(key, &self.issuer).unwrap();
         let identity = Identity {
             cert: self.folder.join(format!("{name}.crt")),
             key: self.folder.join(format!("{name}.key")),

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::validity;
+use super::{encrypted, validity};
 
 /// Nothing in a PEM file of ours is longer; a path to something else is not read whole.
 const MAX_FILE: u64 = 4 << 20;
@@ -28,16 +28,21 @@ pub struct Loaded {
     pub expires: i64,
 }
 
-/// Reads a chain and its key.
+/// Reads a chain and its key, which `pass` opens if it is encrypted.
 ///
 /// # Errors
 /// Names the file, and says what is wrong with it.
-pub fn certified_key(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Loaded, String> {
+pub fn certified_key(
+    cert: &Path,
+    key: &Path,
+    pass: &str,
+    provider: &CryptoProvider,
+) -> Result<Loaded, String> {
     let chain = certificates(cert)?;
     let first = chain.first().ok_or_else(|| of(cert, "holds no certificate"))?;
     let expires = validity::not_after(first)
         .ok_or_else(|| of(cert, "its first certificate cannot be read: it is no X.509"))?;
-    let private = private_key(key)?;
+    let private = private_key(key, pass)?;
     let signing = provider
         .key_provider
         .load_private_key(private)
@@ -74,12 +79,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if found.is_empty() { Err(of(path, "holds no PEM certificate")) } else { Ok(found) }
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+fn private_key(path: &Path, pass: &str) -> Result<PrivateKeyDer<'static>, String> {
     let bytes = read(path)?;
+    if let Some(opened) = encrypted::key(&bytes, pass) {
+        return opened.map_err(|why| of(path, why));
+    }
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound if contains(&bytes, b"ENCRYPTED PRIVATE KEY") => {
-            of(path, "holds an encrypted key; only keys without a passphrase can be used")
-        }
         rustls::pki_types::pem::Error::NoItemsFound => of(path, "holds no PEM private key"),
         error => of(path, format!("is no PEM file: {error}")),
     })
@@ -91,10 +96,6 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err(of(path, format!("has {length} bytes, which no file of certificates or keys has")));
     }
     std::fs::read(path).map_err(|error| of(path, format!("cannot be read: {error}")))
-}
-
-fn contains(bytes: &[u8], word: &[u8]) -> bool {
-    bytes.windows(word.len()).any(|window| window == word)
 }
 
 fn of(path: &Path, what: impl Display) -> String {

@@ -4,6 +4,7 @@
 //! gives the parts the slots [`Tls::server`] and [`Tls::client`]. Connections take what is in the slot when they begin, so
 //! a reload concerns new connections only. A reload that fails changes nothing, and says so in log and metric.
 
+mod encrypted;
 mod material;
 mod suites;
 mod validity;
@@ -60,13 +61,15 @@ impl ClientAuth {
     }
 }
 
-/// Where an identity's parts are, and what is asked of the other end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where an identity's parts are, and what is asked of the other end. Not to be printed: it holds passphrases.
+#[derive(Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// PEM certificate, and those between it and its authority. Empty for a client that shows none.
     pub cert: PathBuf,
     /// Its PEM key.
     pub key: PathBuf,
+    /// The passphrase of the key; empty = the key is not encrypted.
+    pub key_pass: String,
     /// PEM certificates of the authorities that the other end is checked against; may be empty where nothing is checked.
     pub ca: PathBuf,
     /// What is asked of clients.
@@ -77,6 +80,8 @@ pub struct TlsFiles {
     pub client_cert: PathBuf,
     /// Its PEM key.
     pub client_key: PathBuf,
+    /// The passphrase of that key; empty = it is not encrypted.
+    pub client_key_pass: String,
     /// Cipher suites of TLSv1.2 in OpenSSL's names, separated by colons; empty = all that there are.
     pub ciphers: String,
     /// The same of TLSv1.3.
@@ -91,6 +96,8 @@ impl TlsFiles {
         Some(match name {
             "tls-cert-file" => self.cert.display().to_string(),
             "tls-key-file" => self.key.display().to_string(),
+            "tls-key-file-pass" => self.key_pass.clone(),
+            "tls-client-key-file-pass" => self.client_key_pass.clone(),
             "tls-ca-cert-file" => self.ca.display().to_string(),
             "tls-auth-clients" => self.auth.name().to_owned(),
             "tls-protocols" => self.protocols.clone(),
@@ -111,6 +118,8 @@ impl TlsFiles {
         match name {
             "tls-cert-file" => self.cert = PathBuf::from(value),
             "tls-key-file" => self.key = PathBuf::from(value),
+            "tls-key-file-pass" => value.clone_into(&mut self.key_pass),
+            "tls-client-key-file-pass" => value.clone_into(&mut self.client_key_pass),
             "tls-ca-cert-file" => self.ca = PathBuf::from(value),
             "tls-auth-clients" => {
                 let one_of = "argument(s) must be one of the following: no, yes, optional";
@@ -292,7 +301,7 @@ fn make(files: &TlsFiles) -> Result<Made, String> {
     let versions = versions(&files.protocols)?;
     let named = |path: &Path| !path.as_os_str().is_empty();
     let roots = if named(&files.ca) { Some(material::authorities(&files.ca)?) } else { None };
-    let own = material::certified_key(&files.cert, &files.key, &provider)?;
+    let own = material::certified_key(&files.cert, &files.key, &files.key_pass, &provider)?;
     let wrong = |error: rustls::Error| format!("TLS cannot be set up: {error}");
 
     let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&own.key)));
@@ -312,7 +321,8 @@ fn make(files: &TlsFiles) -> Result<Made, String> {
     let shown = match (named(&files.client_cert), named(&files.client_key)) {
         (false, false) => resolver,
         (true, true) => {
-            let own = material::certified_key(&files.client_cert, &files.client_key, &provider)?;
+            let (cert, key) = (&files.client_cert, &files.client_key);
+            let own = material::certified_key(cert, key, &files.client_key_pass, &provider)?;
             Arc::new(SingleCertAndKey::from(own.key))
         }
         _ => return Err("tls-client-cert-file and tls-client-key-file belong together".to_owned()),
@@ -359,7 +369,7 @@ pub fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> Result<Arc<ClientC
     let builder = client_builder(&provider, &versions("")?, Some(roots))?;
     Ok(Arc::new(match identity {
         Some((cert, key)) => {
-            let own = material::certified_key(cert, key, &provider)?;
+            let own = material::certified_key(cert, key, "", &provider)?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key)))
         }
         None => builder.with_no_client_auth(),

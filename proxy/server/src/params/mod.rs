@@ -10,6 +10,7 @@ mod start;
 mod table;
 mod values;
 
+use crate::secrets::REDACTED;
 use crate::shared::Shared;
 
 pub(crate) use file::quoted;
@@ -81,6 +82,11 @@ pub(crate) fn find(name: &[u8]) -> Option<&'static Param> {
 impl Param {
     /// The value as CONFIG GET shows it.
     pub(crate) fn value(&self, shared: &Shared) -> Vec<u8> {
+        let value = self.real_value(shared);
+        if self.secret && !value.is_empty() { REDACTED.to_vec() } else { value }
+    }
+
+    fn real_value(&self, shared: &Shared) -> Vec<u8> {
         match &self.access {
             Access::Number { get, .. } => self.form.show(get(shared)).into_bytes(),
             Access::Text { get, .. } => get(shared),
@@ -140,7 +146,7 @@ pub(crate) fn set<'a>(
         }
         changes.push((param, param.check(shared, text).map_err(wrong)?));
     }
-    let before: Vec<Vec<u8>> = changes.iter().map(|(param, _)| param.value(shared)).collect();
+    let before: Vec<Vec<u8>> = changes.iter().map(|(param, _)| param.real_value(shared)).collect();
     let of_process = |texts: &[Vec<u8>]| -> Vec<(&str, String)> {
         let process =
             changes.iter().zip(texts).filter(|((param, _), _)| matches!(param.access, Access::Process));

@@ -5,11 +5,11 @@ use super::file::{Line, parse_lines, quoted};
 use super::{Access, PARAMS, Refused, find, set};
 use crate::shared::Shared;
 
-/// The lines that CONFIG REWRITE keeps.
+/// The lines that CONFIG REWRITE keeps: no secrets, which come from the settings or the environment.
 pub(crate) fn written(shared: &Shared) -> Vec<u8> {
     let mut text = b"# Written by CONFIG REWRITE; read at the start, after the settings.\n".to_vec();
     let names = shared.params.set_names.lock().clone();
-    for param in PARAMS.iter().filter(|param| names.contains(param.name)) {
+    for param in PARAMS.iter().filter(|param| names.contains(param.name) && !param.secret) {
         text.extend_from_slice(param.name.as_bytes());
         text.push(b' ');
         quoted(&param.value(shared), &mut text);

@@ -101,7 +101,6 @@ macro_rules! memory {
 const ALWAYS_LAZY: &str = "large values are always freed bit by bit, off the way of commands";
 const NO_DEFRAG: &str = "there is no active defragmentation; see MEMORY PURGE and docs/performance.md";
 const NO_AOF: &str = "the log takes the place of the AOF: an answered write is on disk in a quorum of zones";
-const NO_PASSPHRASE: &str = "keys without a passphrase only: it would stand beside the key";
 const NO_REPLICAS: &str = "nodes follow the log service and do not replicate from each other";
 const NO_CLUSTER: &str = "this port speaks as one standalone server";
 const SNAPSHOTS: &str = "snapshots are scheduled by the settings under [snapshots]";
@@ -164,8 +163,8 @@ pub(crate) static PARAMS: &[Param] = &[
         let on = shared.config.cluster.as_ref().is_some_and(|cluster| cluster.tls);
         if on { "yes" } else { "no" }.into()
     }),
-    held("tls-key-file-pass", Form::Text, "", NO_PASSPHRASE),
-    held("tls-client-key-file-pass", Form::Text, "", NO_PASSPHRASE),
+    Param { secret: true, ..process("tls-key-file-pass") },
+    Param { secret: true, ..process("tls-client-key-file-pass") },
     held("tls-ca-cert-dir", Form::Text, "", "authorities are named in one file, tls-ca-cert-file"),
     held("tls-dh-params-file", Form::Text, "", "only key exchanges over elliptic curves are offered"),
     held(
