@@ -157,7 +157,7 @@ impl<'a> Call<'a> {
             let end = args.len().min(at + AHEAD);
             let spots: SmallVec<[Spot; AHEAD]> = (at..end).map(|at| self.ks.spot(args.at(at))).collect();
             if spots.len() > 1 {
-                self.ks.prefetch(self.db, spots.iter().copied());
+                self.ks.prefetch(spots.iter().map(|spot| (self.db, *spot)));
             }
             for spot in spots {
                 see(self, Key::at(self.db, spot, args.at(at)));

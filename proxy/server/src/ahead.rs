@@ -157,7 +157,8 @@ impl Ahead {
         for (id, local) in worker.locals() {
             if let Ok(shard) = local.shard.try_borrow() {
                 let spots = self.commands.iter().filter_map(|command| command.seen.spot);
-                shard.keyspace().prefetch(db, spots.filter(|spot| shared.shard_of(spot.slot) == id));
+                let here = spots.filter(|spot| shared.shard_of(spot.slot) == id);
+                shard.keyspace().prefetch(here.map(|spot| (db, spot)));
             }
         }
     }

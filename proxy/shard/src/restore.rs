@@ -6,15 +6,18 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use logsvc_api::{Block, CHAIN_START, Position, RecordKind, ShardId};
+use logsvc_api::{Block, CHAIN_START, Position, Record, RecordKind, ShardId};
 use logsvc_client::{LogError, LogService};
-use proxy_store::{AccessRule, Effect, Keyspace, Limits, effect};
+use proxy_store::{AccessRule, Effect, Keyspace, Limits, Spot, effect};
+use smallvec::SmallVec;
 
 use crate::keeper::unix_ms;
 use crate::{RestoreProgress, engine_version};
 
 /// Bytes asked of the log at once.
 pub(crate) const READ_BYTES: usize = 4 << 20;
+/// Records whose keys' memory is asked for together.
+const AHEAD: usize = 16;
 
 /// Where a snapshot ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +148,11 @@ pub(crate) fn apply_block(
     if header.first_position == position + 1 && header.chain_before != chain {
         return broken(position, "checksum differs from the log's".into());
     }
-    for record in block.records() {
+    let mut ahead = block.records();
+    for (number, record) in block.records().enumerate() {
+        if number % AHEAD == 0 {
+            prefetch(ks, ahead.by_ref().take(AHEAD));
+        }
         if record.position < position {
             continue;
         }
@@ -170,6 +177,17 @@ pub(crate) fn apply_block(
     }
     ks.set_durable(position);
     Ok((position, chain))
+}
+
+/// Asks for the memory of the keys that these records begin with: whatever a record's other effects are, most have one.
+fn prefetch<'a>(ks: &Keyspace, records: impl Iterator<Item = Record<'a>>) {
+    let effects = records.filter(|record| record.kind == RecordKind::Effects);
+    let first = effects.filter_map(|record| Some(effect::decode(record.body).next()?.ok()?.0));
+    let keys = first.filter_map(|effect| effect.key());
+    let spots: SmallVec<[(u8, Spot); AHEAD]> = keys.map(|key| (key.db, ks.spot(key.bytes))).collect();
+    if spots.len() > 1 {
+        ks.prefetch(spots.iter().copied());
+    }
 }
 
 /// Replays the committed log of `shard` from `from` (a snapshot's keyspace, or an empty one) to its end: the

@@ -104,7 +104,7 @@ fn lookups(keys: usize, label: &str) {
     time(&format!("{label}: hit, 16 prefetched"), picks.len(), |i| {
         if i % 16 == 0 {
             let spots: Vec<Spot> = picks[i..].iter().take(16).map(|key| ks.spot(key)).collect();
-            ks.prefetch(0, spots.iter().copied());
+            ks.prefetch(spots.iter().map(|spot| (0, *spot)));
         }
         read(&ks, &picks[i]);
     });

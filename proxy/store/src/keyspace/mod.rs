@@ -136,11 +136,11 @@ impl Keyspace {
         key.hash.map_or_else(|| self.hasher.hash(key.bytes), NonZeroU64::get)
     }
 
-    /// Brings into the cache what lookups of several keys are about to read. Each lookup goes through memory in three steps (the
+    /// Brings into the cache what lookups of several keys (each with its database) are about to read. Each lookup goes through memory in three steps (the
     /// slot's header, the bucket, the entry), which wait for one another; those of several keys need not.
-    pub fn prefetch(&self, db: u8, spots: impl Iterator<Item = Spot> + Clone) {
-        let database = self.database(db);
-        let slots = || spots.clone().filter_map(|spot| Some((database.slot(spot.slot)?, spot.hash?.get())));
+    pub fn prefetch(&self, spots: impl Iterator<Item = (u8, Spot)> + Clone) {
+        let place = |(db, spot): (u8, Spot)| Some((self.database(db).slot(spot.slot)?, spot.hash?.get()));
+        let slots = || spots.clone().filter_map(place);
         slots().for_each(|(slot, _)| slot.prefetch_header());
         slots().for_each(|(slot, hash)| slot.prefetch_bucket(hash));
         slots().for_each(|(slot, hash)| slot.prefetch_nodes(hash));
