@@ -1,12 +1,11 @@
-//! A replica's life: follow the log, watch the lease of whoever serves, and claim the shard when that has run out.
+//! A replica's life: follow the log, watch the lease of whoever serves, and claim the shard when that has run out. When which of
+//! that is due is decided by `election`.
 //!
 //! ```text
 //!   log replica of the own zone --blocks--> Shard::apply_log      (reads by long poll: one answer as soon as there is one)
 //!   log's leader --describe--> tail (for the lag), lease left     (a few times in a lease, and when it may have run out)
 //!   nothing left --> wait by rank --> read to the tail --> claim (conditional: epoch and tail)
 //! ```
-//! The log's leader counts the lease from when it saw the last renewal or append, which is later than when its owner sent
-//! it; so nobody can claim before the owner has stopped believing in it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,20 +14,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use logsvc_api::{Epoch, ShardId};
-use logsvc_client::{Claim, LogError, LogService, ShardDescription};
+use logsvc_client::{LogError, LogService};
 
-use crate::keeper::{RETRY_FIRST, RETRY_LONGEST, unix_ms};
+use crate::election::{Candidate, Pursuit, RETRY_FIRST, RETRY_LONGEST, Standing, Verdict};
+use crate::keeper::unix_ms;
 use crate::restore::{READ_BYTES, RestoreError};
 use crate::{Host, Orders, Shard, ShardConfig, ShardStatus};
 
 /// How long one read waits for blocks.
 const READ_WAIT: Duration = Duration::from_secs(5);
-/// What each place behind the first waits longer before it claims.
-const RANK_STEP: Duration = Duration::from_millis(200);
-/// How long a shard that was handed to another node is left to it.
-const LEFT_TO_OTHERS: Duration = Duration::from_secs(2);
-/// Longest time between two looks at the lease.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a follower needs.
 pub(crate) struct Follower<'a> {
@@ -45,10 +39,10 @@ pub(crate) struct Follower<'a> {
     pub(crate) stuck: Cell<bool>,
 }
 
-/// A claim that was won, and when it was sent: the lease counts from there.
+/// A claim that was won: the new term's epoch, and the end of what it may believe in.
 pub(crate) struct Won {
     pub(crate) epoch: Epoch,
-    pub(crate) sent: Instant,
+    pub(crate) lease_until: Instant,
 }
 
 impl Follower<'_> {
@@ -57,13 +51,48 @@ impl Follower<'_> {
     /// # Errors
     /// When the shard has to be restored again: the log is trimmed beyond it, or doesn't continue it.
     pub(crate) async fn until_claimed(&self) -> Result<Won, RestoreError> {
+        let mut candidate = Candidate::new(self.id, self.config, self.gave_away);
         loop {
-            let about = tokio::select! {
+            tokio::select! {
                 error = self.read_on() => return Err(error),
-                about = self.free_to_claim() => about,
-            };
-            if let Some(won) = self.claim(&about).await? {
+                () = self.watch(&mut candidate) => {}
+            }
+            // It is free: from here on it reads only as far as the claim needs.
+            if let Some(won) = self.claim(&mut candidate).await? {
                 return Ok(won);
+            }
+        }
+    }
+
+    /// Looks at the lease until the shard may be claimed and it is this node's turn to try.
+    async fn watch(&self, candidate: &mut Candidate) {
+        loop {
+            if self.stuck.get() {
+                candidate.get_stuck();
+            }
+            let position = self.shard.borrow().tail();
+            match candidate.due(Instant::now(), position) {
+                Pursuit::Wait(until) => tokio::select! {
+                    () = tokio::time::sleep_until(until.into()) => {}
+                    () = self.orders.changed() => candidate.reconsider(),
+                },
+                Pursuit::Look => {
+                    let about = match self.log.describe(self.id).await {
+                        Ok(about) => {
+                            self.status.log_epoch.store(about.epoch, Relaxed);
+                            self.status.saw_tail(about.tail, unix_ms());
+                            Some(about)
+                        }
+                        Err(error) => {
+                            tracing::debug!(shard = self.id, %error, "can't look at the lease");
+                            None
+                        }
+                    };
+                    let standing =
+                        Standing { appointed: self.orders.is_appointed(), rank: self.orders.rank() };
+                    candidate.looked(Instant::now(), about.as_ref(), standing);
+                }
+                Pursuit::CatchUp(_) | Pursuit::Claim(_) => return,
             }
         }
     }
@@ -107,112 +136,40 @@ impl Follower<'_> {
         self.host.changed(self.id);
     }
 
-    /// Waits until the shard may be claimed and it is this node's turn to try.
-    async fn free_to_claim(&self) -> ShardDescription {
-        let mut pause = RETRY_FIRST;
+    /// Reads to the tail and claims. `None`: somebody was quicker, or the log could not tell.
+    async fn claim(&self, candidate: &mut Candidate) -> Result<Option<Won>, RestoreError> {
         loop {
-            let about = match self.log.describe(self.id).await {
-                Ok(about) => about,
-                Err(error) => {
-                    tracing::debug!(shard = self.id, %error, "can't look at the lease");
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_LONGEST);
-                    continue;
-                }
-            };
-            pause = RETRY_FIRST;
-            self.learn(&about);
-            let left = Duration::from_millis(about.lease_remaining_ms);
-            let own = about.owner.as_deref() == Some(&*self.config.owner);
-            let free = about.epoch == 0 || own || left.is_zero();
-            if !free || self.stuck.get() {
-                // Soon after it may have run out: 1 ms more than is left, because it is rounded down.
-                let nap = (left + Duration::from_millis(1)).min(self.look_every());
-                let nap = if self.stuck.get() { LOOK_EVERY } else { nap };
-                tokio::select! { () = tokio::time::sleep(nap) => {}, () = self.orders.changed() => {} }
-                continue;
-            }
-            let turn = self.turn(&about, own);
-            if turn.is_zero() {
-                return about;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(turn) => {
-                    // Still so? Then nobody who comes first wants it.
-                    match self.log.describe(self.id).await {
-                        Ok(now) if now.epoch == about.epoch && (own || now.lease_remaining_ms == 0) => return now,
-                        _ => {}
+            let position = self.shard.borrow().tail();
+            match candidate.due(Instant::now(), position) {
+                Pursuit::CatchUp(_) => match self.read_once(Duration::from_millis(200)).await {
+                    Ok(()) => {}
+                    Err(error @ RestoreError::Newer { .. }) => {
+                        self.stop_before(&error);
+                        candidate.give_up();
+                    }
+                    Err(RestoreError::Log(LogError::Unavailable(_) | LogError::Uncertain(_))) => {
+                        candidate.give_up();
+                    }
+                    Err(error) => return Err(error),
+                },
+                Pursuit::Claim(claim) => {
+                    let chain = self.shard.borrow().chain();
+                    let sent = Instant::now();
+                    let outcome = self.log.claim(claim).await;
+                    if let Err(error @ (LogError::Unavailable(_) | LogError::Uncertain(_))) = &outcome {
+                        let note = format!("can't claim yet: {error}");
+                        tracing::warn!(shard = self.id, "{note}");
+                        self.status.set_note(note);
+                    }
+                    match candidate.claimed(Instant::now(), (sent, position, chain), outcome) {
+                        Verdict::Won { epoch, lease_until } => return Ok(Some(Won { epoch, lease_until })),
+                        Verdict::GoOn => {}
+                        Verdict::Diverged(what) => return Err(RestoreError::Chain { position, what }),
+                        Verdict::Failed(error) => return Err(error.into()),
                     }
                 }
-                () = self.orders.changed() => {}
+                Pursuit::Wait(_) | Pursuit::Look => return Ok(None),
             }
-        }
-    }
-
-    /// A few times in a lease.
-    fn look_every(&self) -> Duration {
-        (self.config.lease / 4).clamp(Duration::from_millis(20), LOOK_EVERY)
-    }
-
-    /// How long others come first.
-    fn turn(&self, about: &ShardDescription, own: bool) -> Duration {
-        if self.orders.is_appointed() {
-            return Duration::ZERO;
-        }
-        if self.gave_away != 0 && about.epoch == self.gave_away {
-            return LEFT_TO_OTHERS;
-        }
-        // Its own epoch before a restart, or a claim whose answer was lost: nobody else may have it before its lease ends.
-        if own { Duration::ZERO } else { RANK_STEP * self.orders.rank() }
-    }
-
-    fn learn(&self, about: &ShardDescription) {
-        self.status.log_epoch.store(about.epoch, Relaxed);
-        self.status.saw_tail(about.tail, unix_ms());
-    }
-
-    /// Reads to the tail and claims. `None`: somebody was quicker, or the log could not tell.
-    async fn claim(&self, about: &ShardDescription) -> Result<Option<Won>, RestoreError> {
-        while self.shard.borrow().tail() < about.tail {
-            match self.read_once(Duration::from_millis(200)).await {
-                Ok(()) => {}
-                Err(error @ RestoreError::Newer { .. }) => {
-                    self.stop_before(&error);
-                    return Ok(None);
-                }
-                Err(RestoreError::Log(LogError::Unavailable(_) | LogError::Uncertain(_))) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        }
-        let (position, chain) = {
-            let shard = self.shard.borrow();
-            (shard.tail(), shard.chain())
-        };
-        let sent = Instant::now();
-        let claim = Claim {
-            shard: self.id,
-            owner: self.config.owner.clone(),
-            lease_ms: self.config.lease.as_millis() as u64,
-            expected_epoch: about.epoch,
-            expected_tail: position,
-        };
-        match self.log.claim(claim).await {
-            Ok(claimed) if claimed.tail != position || claimed.chain != chain => {
-                let what = format!("the claim was granted at position {}", claimed.tail);
-                Err(RestoreError::Chain { position, what })
-            }
-            // Granted after a long wait: too little of the lease is left to begin with it. It is our own now, so the next
-            // claim comes at once.
-            Ok(_) if sent.elapsed() * 2 > self.config.lease => Ok(None),
-            Ok(claimed) => Ok(Some(Won { epoch: claimed.epoch, sent })),
-            Err(LogError::Conflict { .. } | LogError::LeaseHeld { .. }) => Ok(None),
-            Err(error @ (LogError::Unavailable(_) | LogError::Uncertain(_))) => {
-                let note = format!("can't claim yet: {error}");
-                tracing::warn!(shard = self.id, "{note}");
-                tokio::time::sleep(RETRY_FIRST).await;
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 }

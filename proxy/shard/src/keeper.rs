@@ -8,15 +8,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use logsvc_api::ShardId;
-use logsvc_client::{LogError, LogService};
+use logsvc_client::LogService;
 
+use crate::election::{Duty, Hand, Incumbent, RETRY_FIRST, RETRY_LONGEST};
 use crate::follow::{Follower, Won};
 use crate::restore::{self, Replayer, RestoreError, Restorer};
 use crate::{Hold, Orders, RestoreProgress, Role, Shard, ShardConfig, ShardStatus};
 
-/// First and longest pause between attempts to reach the log.
-pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(50);
-pub(crate) const RETRY_LONGEST: Duration = Duration::from_secs(2);
 /// How often a running restore is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -102,7 +100,7 @@ impl Keeper {
                 claimed = follower.until_claimed() => claimed,
                 () = orders.until_hold_is(not_held) => continue,
             };
-            let Won { epoch, sent } = match claimed {
+            let Won { epoch, lease_until } = match claimed {
                 Ok(won) => won,
                 Err(error) => {
                     let note = format!("can't follow the log, restoring: {error}");
@@ -118,7 +116,6 @@ impl Keeper {
             // A wish of an earlier term.
             let _ = orders.take_hand_over();
             status.set_handed_to(None);
-            let lease_until = sent + config.lease.saturating_sub(config.lease_margin);
             let position = shard.borrow().tail();
             tracing::info!(shard = id, epoch, position, "serving");
             shard.borrow_mut().promote(epoch, log.appender(id, epoch), lease_until);
@@ -236,93 +233,51 @@ async fn renew(
     log: &Arc<dyn LogService>,
     orders: &Arc<Orders>,
 ) -> End {
-    // A third would do; the rest is time to find the log's new leader when that has changed.
-    let every = config.lease / 4;
     let ended = shard.borrow().ended();
-    let mut next = Instant::now() + every;
-    let lost = |why: &str| End::Lost(why.to_owned());
+    let mut incumbent = Incumbent::new(id, config, Instant::now());
     loop {
-        let until = {
+        let hand = {
             let shard = shard.borrow();
-            if shard.role() != Role::Primary {
-                return lost("the log refused a block");
-            }
-            shard.lease_until()
+            Hand { role: shard.role(), lease_until: shard.lease_until(), settled: shard.tail_gate() == 0 }
         };
-        let Some(until) = until else { return lost("the term has ended") };
-        if Instant::now() >= until {
-            return lost("the lease ran out before the log renewed it");
-        }
-        if let Some(to) = orders.take_hand_over().filter(|to| *to != config.owner) {
-            return hand_over(shard, id, epoch, log, until, to).await;
-        }
-        tokio::select! {
-            () = tokio::time::sleep_until(next.min(until).into()) => {}
-            () = ended.notified() => {}
-            () = orders.changed() => continue,
-        }
-        if shard.borrow().role() != Role::Primary {
-            continue;
-        }
-        let sent = Instant::now();
-        let patience = until.saturating_duration_since(sent);
-        let answer = tokio::select! {
-            answer = tokio::time::timeout(patience, log.renew(id, epoch)) => answer,
-            () = ended.notified() => continue,
-        };
-        match answer {
-            Ok(Ok(())) => {
-                shard.borrow_mut().renewed(sent + config.lease.saturating_sub(config.lease_margin));
-                next = sent + every;
+        match incumbent.due(Instant::now(), hand, || orders.take_hand_over()) {
+            Duty::Lost(why) => return End::Lost(why),
+            Duty::HandedTo(node) => return End::HandedTo(node),
+            Duty::Wait(until) => tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                () = ended.notified() => {}
+                () = orders.changed() => {}
+            },
+            Duty::Renew(patience) => {
+                let sent = Instant::now();
+                let answer = tokio::select! {
+                    answer = tokio::time::timeout(patience, log.renew(id, epoch)) => answer.ok(),
+                    () = ended.notified() => continue,
+                };
+                if let Some(Err(error)) = &answer {
+                    tracing::warn!(shard = id, "lease not renewed: {error}");
+                }
+                let outcome = answer.as_ref().map(|answer| answer.as_ref().map(|()| ()));
+                if let Some(until) = incumbent.renewed(Instant::now(), sent, outcome) {
+                    shard.borrow_mut().renewed(until);
+                }
             }
-            Ok(Err(LogError::Fenced { epoch })) => {
-                return End::Lost(format!("epoch {epoch} has begun elsewhere"));
+            Duty::Drain => shard.borrow_mut().drain(),
+            Duty::Settle(until) => {
+                // The log's progress wakes the worker, not this.
+                shard.borrow_mut().flush();
+                tokio::time::sleep_until(until.into()).await;
             }
-            Ok(Err(error)) => {
-                tracing::warn!(shard = id, "lease not renewed: {error}");
-                next = Instant::now() + RETRY_FIRST;
+            Duty::Release(patience) => {
+                match tokio::time::timeout(patience, log.release_lease(id, epoch)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(shard = id, "the lease runs out by itself: {error}"),
+                    Err(_) => tracing::warn!(shard = id, "the lease runs out by itself: no answer"),
+                }
+                incumbent.released();
             }
-            Err(_) => next = Instant::now(),
         }
     }
-}
-
-/// Stops serving, waits until all that was written is durable, and gives the lease back. Whatever becomes of the last
-/// message, nothing is served under this epoch any more.
-async fn hand_over(
-    shard: &Rc<RefCell<Shard>>,
-    id: ShardId,
-    epoch: u64,
-    log: &Arc<dyn LogService>,
-    until: Instant,
-    to: String,
-) -> End {
-    /// How often the log's progress is looked at; its waker belongs to the worker.
-    const LOOK_EVERY: Duration = Duration::from_millis(1);
-    shard.borrow_mut().drain();
-    loop {
-        {
-            let mut shard = shard.borrow_mut();
-            if shard.role() != Role::Draining {
-                return End::Lost("the log refused a block while the shard was handed over".into());
-            }
-            shard.flush();
-            if shard.tail_gate() == 0 {
-                break;
-            }
-        }
-        if Instant::now() >= until {
-            return End::Lost("the lease ran out while the shard was handed over".into());
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let patience = until.saturating_duration_since(Instant::now());
-    match tokio::time::timeout(patience, log.release_lease(id, epoch)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(shard = id, "the lease runs out by itself: {error}"),
-        Err(_) => tracing::warn!(shard = id, "the lease runs out by itself: no answer"),
-    }
-    End::HandedTo(to)
 }
 
 pub(crate) fn unix_ms() -> i64 {

@@ -7,6 +7,7 @@
 
 mod blocked;
 mod config;
+pub mod election;
 mod events;
 mod evict;
 mod follow;

@@ -488,7 +488,8 @@ impl Shard {
             return;
         }
         let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, crate::engine_version());
-        term.in_flight.push_back((self.builder.tail(), Instant::now()));
+        // As of this wake: earlier than it is sent, which is the safe side for the lease.
+        term.in_flight.push_back((self.builder.tail(), self.now));
         self.status.blocks.fetch_add(1, Relaxed);
         self.status.block_bytes.fetch_add(block.len() as u64, Relaxed);
         term.appender.append(block);
@@ -523,7 +524,7 @@ impl Shard {
     }
 
     /// Takes over what was restored, and follows the log from there.
-    pub(crate) fn follow(&mut self, data: Replayer) {
+    pub fn follow(&mut self, data: Replayer) {
         self.ks = data.ks;
         self.ks.set_access_rule(self.config.memory.access_rule());
         self.ks.set_clock(self.now_ms);
@@ -540,7 +541,7 @@ impl Shard {
     /// # Errors
     /// As [`crate::replay`]. After `Newer` the memory stands at a record boundary and stays good; after any other error it
     /// is useless.
-    pub(crate) fn apply_log(&mut self, block: &Block) -> Result<(), RestoreError> {
+    pub fn apply_log(&mut self, block: &Block) -> Result<(), RestoreError> {
         let Self { ks, watches, builder, .. } = self;
         let at = (builder.tail(), builder.chain());
         let (position, chain) = apply_block(ks, at, block, |effect, ks| {
@@ -556,7 +557,7 @@ impl Shard {
     }
 
     /// The checksum chain at [`Shard::tail`].
-    pub(crate) fn chain(&self) -> u64 {
+    pub fn chain(&self) -> u64 {
         self.builder.chain()
     }
 
@@ -579,7 +580,7 @@ impl Shard {
     }
 
     /// Runs nothing more, so that the shard can be handed over when all that was written is durable.
-    pub(crate) fn drain(&mut self) {
+    pub fn drain(&mut self) {
         if self.role == Role::Primary {
             self.role = Role::Draining;
             self.status.set_role(Role::Draining);
@@ -587,7 +588,7 @@ impl Shard {
     }
 
     /// The end of a term that was handed over: everything in memory is in the log, so it is followed from here.
-    pub(crate) fn step_down(&mut self) {
+    pub fn step_down(&mut self) {
         self.term = None;
         self.progress = Arc::new(Progress::new());
         self.role = Role::Replica;
@@ -599,7 +600,7 @@ impl Shard {
     }
 
     /// Begins a term as the primary of what was followed up to the tail.
-    pub(crate) fn promote(&mut self, epoch: Epoch, appender: Box<dyn Appender>, lease_until: Instant) {
+    pub fn promote(&mut self, epoch: Epoch, appender: Box<dyn Appender>, lease_until: Instant) {
         self.builder.follow(self.builder.tail(), self.builder.chain());
         self.progress = Arc::clone(appender.progress());
         self.term = Some(Term { epoch, appender, lease_until, in_flight: VecDeque::new() });
