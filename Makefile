@@ -44,8 +44,8 @@ lint: needs-run ## Checks format and lints; changes nothing
 fmt: ## Formats the sources
 	cargo fmt --all
 
-sim: needs-run ## Simulates the log's Raft driver over SEEDS=5000 seeds (FASTKEEP_SIM_SEED=n replays one)
-	FASTKEEP_SIM_SEEDS=$(SEEDS) cargo test --release --locked -p logsvc-raft --test sim -- --nocapture
+sim: needs-run ## Simulates the log, and log, nodes and election together, over SEEDS=5000 seeds
+	FASTKEEP_SIM_SEEDS=$(SEEDS) cargo test --release --locked -p logsvc-raft --test sim -p tests-sim --test nodes -- --nocapture
 
 faults: needs-test ## Real processes under load: kills, freezes, cuts, delays, failing disks, checked (FAULTS=200 SEED=1)
 	cargo build --release --locked -p deploy-fastkeep --bin fastkeep

@@ -329,7 +329,7 @@ impl Incumbent {
         &mut self,
         now: Instant,
         sent: Instant,
-        outcome: Option<Result<(), &LogError>>,
+        outcome: Option<&Result<(), LogError>>,
     ) -> Option<Instant> {
         match outcome {
             Some(Ok(())) => {
@@ -433,9 +433,9 @@ mod tests {
         let first = start + SECOND / 4;
         assert_eq!(incumbent.due(start, serving, none), Duty::Wait(first));
         assert_eq!(incumbent.due(first, serving, none), Duty::Renew(SECOND * 3 / 4));
-        assert_eq!(incumbent.renewed(until, first, Some(Ok(()))), Some(first + Duration::from_millis(900)));
+        assert_eq!(incumbent.renewed(until, first, Some(&Ok(()))), Some(first + Duration::from_millis(900)));
         assert!(matches!(incumbent.due(until, serving, none), Duty::Lost(_)));
-        assert_eq!(incumbent.renewed(start, start, Some(Err(&LogError::Fenced { epoch: 9 }))), None);
+        assert_eq!(incumbent.renewed(start, start, Some(&Err(LogError::Fenced { epoch: 9 }))), None);
         assert!(matches!(incumbent.due(start, serving, none), Duty::Lost(why) if why.contains("epoch 9")));
 
         let mut incumbent = Incumbent::new(0, &config(), start);

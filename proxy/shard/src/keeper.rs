@@ -257,8 +257,7 @@ async fn renew(
                 if let Some(Err(error)) = &answer {
                     tracing::warn!(shard = id, "lease not renewed: {error}");
                 }
-                let outcome = answer.as_ref().map(|answer| answer.as_ref().map(|()| ()));
-                if let Some(until) = incumbent.renewed(Instant::now(), sent, outcome) {
+                if let Some(until) = incumbent.renewed(Instant::now(), sent, answer.as_ref()) {
                     shard.borrow_mut().renewed(until);
                 }
             }

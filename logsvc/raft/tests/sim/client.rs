@@ -1,22 +1,20 @@
-//! Clients: primaries that claim a shard, append with several blocks in flight, renew, trim, retry and contest
+//! Owners that are models of nodes: primaries that claim a shard, append with several blocks in flight, renew, trim, retry and contest
 //! each other; and one that changes metadata by compare-and-set.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use logsvc_api::{Block, BlockBuilder, Epoch, Position, RecordKind};
-use logsvc_raft::{
-    Change, Claim, Command, GroupId, META_GROUP, MetaValue, Outcome, Refusal, Request, ShardState,
-};
+use logsvc_raft::{Change, Claim, Command, GroupId, MetaValue, Outcome, Refusal, Request, ShardState};
 
 use crate::model::Model;
 use crate::rng::Rng;
+use crate::world::{Answered, LEASE_MS, Log, NODES, Owners};
 
 /// Blocks not yet acknowledged.
 const WINDOW: usize = 6;
 /// An answer that takes longer is taken as lost.
 const PATIENCE_MS: u64 = 250;
-pub const LEASE_MS: u64 = 300;
 /// What a client believes in, so that its clock may go slower than the leader's.
 const BELIEF_MS: u64 = LEASE_MS * 9 / 10;
 
@@ -42,6 +40,50 @@ pub struct Client {
     pub paused_until: u64,
     acknowledged: Position,
     pub done: u64,
+}
+
+impl Owners for Vec<Client> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn pace(&self) -> (u64, u64) {
+        (4, 30)
+    }
+
+    fn paused_until(&mut self, at: usize) -> &mut u64 {
+        &mut self[at].paused_until
+    }
+
+    fn beliefs(&self) -> Vec<(String, u64)> {
+        self.iter().map(|client| (client.owner.clone(), client.lease_until)).collect()
+    }
+
+    fn turn(
+        &mut self,
+        at: usize,
+        now: u64,
+        log: &Log<'_>,
+        token: &mut u64,
+        rng: &mut Rng,
+    ) -> Vec<(u64, Request)> {
+        let asked = rng.below(NODES as u64) as usize;
+        let view = log.status(asked, self[at].group).and_then(|status| status.shard);
+        self[at].turn(now, view.as_ref(), token, rng)
+    }
+
+    fn answered(&mut self, _now: u64, answer: &Answered<'_>, model: &mut Model) {
+        self[answer.at].answered(answer.token, answer.result, model);
+    }
+
+    fn done(&self) -> u64 {
+        self.iter().map(|client| client.done).sum()
+    }
+}
+
+/// Those of one run.
+pub fn owners() -> Vec<Client> {
+    (0..3).map(|number| Client::new(0, format!("owner {number}"))).collect()
 }
 
 impl Client {
@@ -201,5 +243,3 @@ pub fn meta_turn(now: u64, current: Option<&MetaValue>, rng: &mut Rng) -> Reques
         Command::MetaPut { key, value: Bytes::from(format!("{now}")), expect }
     })
 }
-
-pub const GROUPS: [GroupId; 2] = [0, META_GROUP];

@@ -25,7 +25,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 fn run(seed: u64, bug: Bug) -> Result<Report, String> {
-    catch_unwind(AssertUnwindSafe(|| World::new(seed, bug, false).run())).map_err(|panic| {
+    catch_unwind(AssertUnwindSafe(|| World::new(seed, bug, false, client::owners()).run())).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("panic").to_owned()
     })
@@ -82,7 +82,7 @@ fn add(sum: &mut Report, report: &Report) {
 #[test]
 fn seeds() {
     if let Some(seed) = setting("FASTKEEP_SIM_SEED") {
-        let report = World::new(seed, Bug::None, true).run();
+        let report = World::new(seed, Bug::None, true, client::owners()).run();
         println!("seed {seed}: {report:?}");
         return;
     }

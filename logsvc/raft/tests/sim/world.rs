@@ -1,17 +1,18 @@
-//! Five nodes, three to five of which keep the log, their disks and writers, a network, clients, and everything that can go wrong; one event after
-//! the other, in an order that follows from the seed alone.
+//! Five nodes, three to five of which keep the log, their disks and writers, a network, owners of a shard, and everything that can
+//! go wrong; one event after the other, in an order that follows from the seed alone. Who owns the shard is given: models
+//! (`client`), or in `tests/sim` the nodes' own code.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
-use logsvc_api::Block;
+use logsvc_api::{Block, Position};
 use logsvc_raft::{
-    Answer, Applied, Change, GroupId, Input, LogStorage, META_GROUP, Machine, Node, NodeConfig, Outcome,
-    Refusal, ReplicaId, Request, Role, WriteBatch, WriteOp,
+    Answer, Applied, Change, GroupId, GroupStatus, Input, LogStorage, META_GROUP, Machine, Node, NodeConfig,
+    Outcome, Refusal, ReplicaId, Request, Role, WriteBatch, WriteOp,
 };
 
-use crate::client::{Client, GROUPS, LEASE_MS, meta_turn};
+use crate::client::meta_turn;
 use crate::disk::SimDisk;
 use crate::model::Model;
 use crate::rng::Rng;
@@ -23,6 +24,82 @@ const TICK_MS: u64 = 10;
 const CHAOS_MS: u64 = 4_000;
 const HEAL_MS: u64 = 12_000;
 const META_TOKEN: u64 = 1 << 60;
+pub const LEASE_MS: u64 = 300;
+pub const GROUPS: [GroupId; 2] = [0, META_GROUP];
+
+/// Those who want to own the shard, and whoever else takes turns.
+pub trait Owners {
+    fn count(&self) -> usize;
+    /// Bounds of the time between two turns of one of them.
+    fn pace(&self) -> (u64, u64);
+    /// It stands still until then.
+    fn paused_until(&mut self, at: usize) -> &mut u64;
+    /// Names, and until when each believes to own the shard.
+    fn beliefs(&self) -> Vec<(String, u64)>;
+    /// One turn: what it asks of the log now, by token.
+    fn turn(
+        &mut self,
+        at: usize,
+        now: u64,
+        log: &Log<'_>,
+        token: &mut u64,
+        rng: &mut Rng,
+    ) -> Vec<(u64, Request)>;
+    /// An answer arrived. `about`: how the group stood at the one who answered a read index, when it did.
+    fn answered(&mut self, now: u64, answer: &Answered<'_>, model: &mut Model);
+    /// Something of their own goes wrong. What, for the trace.
+    fn chaos(&mut self, _now: u64, _rng: &mut Rng) -> Option<&'static str> {
+        None
+    }
+    /// Nothing goes wrong any more.
+    fn heal(&mut self, _now: u64) {}
+    /// What they have done, to see that it goes on.
+    fn done(&self) -> u64;
+    /// All is whole again and they have gone on: a last look, with more time if they need it. True when they are content.
+    fn is_content(&mut self, _now: u64) -> bool {
+        true
+    }
+}
+
+/// An answer to one of the owners.
+pub struct Answered<'a> {
+    pub at: usize,
+    pub token: u64,
+    pub result: &'a Result<Change, Refusal>,
+    #[allow(dead_code)]
+    pub about: Option<&'a GroupStatus>,
+}
+
+/// The log as somebody finds it who asks one of its replicas.
+pub struct Log<'a> {
+    machines: &'a [Process],
+}
+
+impl Log<'_> {
+    pub fn status(&self, at: usize, group: GroupId) -> Option<GroupStatus> {
+        self.machines[at].node.as_ref()?.status(group)
+    }
+
+    /// Committed blocks with positions from `from` on, at most `max`; as a reader finds them on one replica.
+    #[allow(dead_code)]
+    pub fn blocks(&self, at: usize, from: Position, max: usize) -> Option<Vec<Block>> {
+        let machine = &self.machines[at];
+        let node = machine.node.as_ref()?;
+        let status = node.status(0)?;
+        let start = node.locate(0, from)?;
+        let mut state = Machine::decode(0, &start.state).expect("a checkpoint decodes");
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut index = start.index + 1;
+        while index <= status.applied && blocks.len() < max {
+            for entry in machine.disk.entries(0, index, status.applied + 1, 4096).ok()? {
+                let (_, block) = state.apply(&entry).expect("an applied entry decodes");
+                blocks.extend(block.filter(|block| block.last_position() >= from));
+                index += 1;
+            }
+        }
+        Some(blocks)
+    }
+}
 
 /// A mistake built in on purpose, to prove that the simulation finds it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +113,7 @@ enum Event {
     Tick { node: usize },
     Frame { to: usize, frame: Bytes },
     Request { node: usize, group: GroupId, token: u64, request: Request },
-    Reply { token: u64, result: Result<Change, Refusal> },
+    Reply { token: u64, result: Result<Change, Refusal>, about: Option<Box<GroupStatus>> },
     WriterStart { node: usize, life: u64 },
     WriterDone { node: usize, life: u64, ticket: u64 },
     Turn { client: usize },
@@ -102,13 +179,13 @@ pub struct Report {
     pub paused: u64,
 }
 
-pub struct World {
+pub struct World<O> {
     rng: Rng,
     now: u64,
     sequence: u64,
     events: BinaryHeap<Queued>,
     machines: Vec<Process>,
-    clients: Vec<Client>,
+    owners: O,
     owner_of_token: BTreeMap<u64, usize>,
     token: u64,
     model: Model,
@@ -119,14 +196,14 @@ pub struct World {
     cut: [[bool; NODES]; NODES],
     loss: u64,
     chaos: bool,
-    clients_active: bool,
+    owners_active: bool,
     bug: Bug,
     print: bool,
     report: Report,
 }
 
-impl World {
-    pub fn new(seed: u64, bug: Bug, print: bool) -> Self {
+impl<O: Owners> World<O> {
+    pub fn new(seed: u64, bug: Bug, print: bool, owners: O) -> Self {
         let mut rng = Rng::new(seed);
         let machine = |number: u64| Process {
             disk: SimDisk::default(),
@@ -142,7 +219,6 @@ impl World {
         };
         let mut machines: Vec<Process> = (0..NODES as u64).map(machine).collect();
         machines.iter_mut().for_each(|machine| machine.clock_rate = rng.between(960, 1040));
-        let clients = (0..3).map(|i| Client::new(0, format!("owner {i}"))).collect();
         let loss = rng.below(60);
         let mut world = Self {
             rng,
@@ -150,7 +226,7 @@ impl World {
             sequence: 0,
             events: BinaryHeap::new(),
             machines,
-            clients,
+            owners,
             owner_of_token: BTreeMap::new(),
             token: 0,
             model: Model::default(),
@@ -159,7 +235,7 @@ impl World {
             cut: [[false; NODES]; NODES],
             loss,
             chaos: true,
-            clients_active: true,
+            owners_active: true,
             bug,
             print,
             report: Report::default(),
@@ -190,7 +266,7 @@ impl World {
             }
             self.after(self.now % 7 + node as u64, Event::Tick { node });
         }
-        for client in 0..self.clients.len() {
+        for client in 0..self.owners.count() {
             self.after(100 + client as u64 * 30, Event::Turn { client });
         }
         self.after(120, Event::MetaTurn);
@@ -229,9 +305,9 @@ impl World {
             Event::Tick { node: at } | Event::Frame { to: at, .. } | Event::Request { node: at, .. } => {
                 self.machines[*at].paused_until
             }
-            Event::Turn { client } => self.clients[*client].paused_until,
+            Event::Turn { client } => *self.owners.paused_until(*client),
             Event::Reply { token, .. } => {
-                self.owner_of_token.get(token).map_or(0, |client| self.clients[*client].paused_until)
+                self.owner_of_token.get(token).map_or(0, |client| *self.owners.paused_until(*client))
             }
             _ => 0,
         };
@@ -252,7 +328,7 @@ impl World {
             Event::Request { node, group, token, request } => {
                 self.input(node, Input::Request { group, token, request });
             }
-            Event::Reply { token, result } => self.reply(token, &result),
+            Event::Reply { token, result, about } => self.reply(token, &result, about.as_deref()),
             Event::WriterStart { node, life } => self.writer_start(node, life),
             Event::WriterDone { node, life, ticket } => self.writer_done(node, life, ticket),
             Event::Turn { client } => self.turn(client),
@@ -312,7 +388,7 @@ impl World {
                 self.applied(at, applied);
             }
             for answer in out.answers {
-                self.answer(answer);
+                self.answer(at, answer);
             }
             for message in out.messages {
                 self.transmit(at, usize::from(message.to) - 1, message.to_bytes());
@@ -354,20 +430,22 @@ impl World {
         let Some(shard) = status.and_then(|status| status.shard).filter(|shard| shard.epoch == epoch) else {
             return;
         };
-        for client in self.clients.iter().filter(|client| client.owner != shard.owner) {
-            assert!(
-                client.lease_until <= self.now,
-                "{} claimed during {}'s lease",
-                shard.owner,
-                client.owner
-            );
+        for (owner, until) in self.owners.beliefs().into_iter().filter(|(owner, _)| *owner != shard.owner) {
+            assert!(until <= self.now, "{} claimed during {owner}'s lease", shard.owner);
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, at: usize, answer: Answer) {
         let delay = self.rng.between(1, 8);
         if !self.lost() {
-            self.after(delay, Event::Reply { token: answer.token, result: answer.result });
+            let about = match &answer.result {
+                Ok(Change::ReadIndex { index }) => {
+                    let status = self.machines[at].node.as_ref().and_then(|node| node.status(answer.group));
+                    status.filter(|status| status.applied >= *index).map(Box::new)
+                }
+                _ => None,
+            };
+            self.after(delay, Event::Reply { token: answer.token, result: answer.result, about });
         }
     }
 
@@ -625,6 +703,9 @@ impl World {
         }
         let next = self.rng.between(30, 250);
         self.after(next, Event::Chaos);
+        if let Some(what) = self.owners.chaos(self.now, &mut self.rng) {
+            self.note(what, 0, 0);
+        }
         let at = self.rng.below(NODES as u64) as usize;
         match self.rng.below(14) {
             0 | 1 => self.crash(at),
@@ -653,10 +734,10 @@ impl World {
             }
             11 => {
                 // Longer than a lease, mostly: it wakes as a primary that another one has followed.
-                let client = self.rng.below(self.clients.len() as u64) as usize;
+                let client = self.rng.below(self.owners.count() as u64) as usize;
                 let until = self.now + self.rng.between(100, 1200);
                 self.note("pause of a client", client as u64, until);
-                self.clients[client].paused_until = until;
+                *self.owners.paused_until(client) = until;
                 self.report.paused += 1;
             }
             12 => self.loss = self.rng.below(150),
@@ -727,16 +808,15 @@ impl World {
     }
 
     fn turn(&mut self, client: usize) {
-        let pause = self.rng.between(4, 30);
+        let (least, most) = self.owners.pace();
+        let pause = self.rng.between(least, most);
         self.after(pause, Event::Turn { client });
-        if !self.clients_active {
+        if !self.owners_active {
             return;
         }
-        let group = self.clients[client].group;
-        let asked = self.rng.below(NODES as u64) as usize;
-        let view = self.machines[asked].node.as_ref().and_then(|node| node.status(group));
-        let view = view.and_then(|status| status.shard);
-        let requests = self.clients[client].turn(self.now, view.as_ref(), &mut self.token, &mut self.rng);
+        let group = 0;
+        let log = Log { machines: &self.machines };
+        let requests = self.owners.turn(client, self.now, &log, &mut self.token, &mut self.rng);
         let target = self.leader_or_any(group);
         let mut delay = self.rng.between(1, 4);
         for (token, request) in requests {
@@ -761,7 +841,7 @@ impl World {
     fn meta_turn(&mut self) {
         let pause = self.rng.between(10, 60);
         self.after(pause, Event::MetaTurn);
-        if !self.clients_active {
+        if !self.owners_active {
             return;
         }
         let key = format!("counter/{}", self.rng.below(4));
@@ -790,12 +870,12 @@ impl World {
         first.find(|at| leads(&self.machines[*at])).unwrap_or(any)
     }
 
-    fn reply(&mut self, token: u64, result: &Result<Change, Refusal>) {
-        if let Some(client) = self.owner_of_token.remove(&token) {
+    fn reply(&mut self, token: u64, result: &Result<Change, Refusal>, about: Option<&GroupStatus>) {
+        if let Some(at) = self.owner_of_token.remove(&token) {
             if self.print {
-                println!("{:>7} client {client} token {token}: {result:?}", self.now);
+                println!("{:>7} client {at} token {token}: {result:?}", self.now);
             }
-            self.clients[client].answered(token, result, &mut self.model);
+            self.owners.answered(self.now, &Answered { at, token, result, about }, &mut self.model);
         }
     }
 
@@ -807,13 +887,14 @@ impl World {
         for at in 0..NODES {
             self.machines[at].slow = false;
         }
-        let before: u64 = self.clients.iter().map(|client| client.done).sum();
+        self.owners.heal(self.now);
+        let before = self.owners.done();
         self.tell_roster(1);
         let deadline = self.now + HEAL_MS;
         loop {
             self.run_until(self.now + 200);
-            let done: u64 = self.clients.iter().map(|client| client.done).sum();
-            if done >= before + 20 && self.whole() {
+            let done = self.owners.done();
+            if done >= before + 20 && self.whole() && self.owners.is_content(self.now) {
                 break;
             }
             assert!(
@@ -823,7 +904,7 @@ impl World {
                 self.states()
             );
         }
-        self.clients_active = false;
+        self.owners_active = false;
         self.run_until(self.now + LEASE_MS + 500);
         self.check_removed();
         let mut maps = Vec::new();

@@ -1,0 +1,1 @@
+//! The simulation of nodes, election and log together is a test: `tests/nodes`.
