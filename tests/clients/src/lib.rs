@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use tests_harness::{Client, Fastkeep, Oracle, Running, free_ports};
+use tests_harness::{Client, Fastkeep, Oracle, Running, free_ports, ports_in_a_row};
 
 /// Longest time for one program.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -23,14 +23,6 @@ pub enum Server {
     Redis(Oracle),
     /// Ours. The port is that of the first shard's endpoint where programs speak Redis Cluster.
     Fastkeep { command: Fastkeep, running: Running, port: u16, shards: u32 },
-}
-
-/// Ports one behind the other.
-fn ports_in_a_row(count: u32) -> u16 {
-    (0..200)
-        .map(|_| free_ports(count as usize))
-        .find(|ports| ports.windows(2).all(|pair| pair[1] == pair[0] + 1))
-        .unwrap()[0]
 }
 
 impl Server {
@@ -68,7 +60,7 @@ impl Server {
 
     /// `fastkeep up` with so many shards, for programs that speak Redis Cluster.
     pub fn fastkeep_cluster(folder: &Path, shards: u32) -> Self {
-        let port = ports_in_a_row(shards);
+        let port = ports_in_a_row(shards as usize);
         let arguments = ["--cluster-port", &port.to_string(), "--shards", &shards.to_string()];
         let command = Fastkeep::up(&folder.join("data"), &arguments);
         let running = command.start();

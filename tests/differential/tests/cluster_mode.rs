@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tests_differential::frame::Frame;
 use tests_differential::target::{Server, Target};
-use tests_harness::{Fastkeep, Oracle, Running, free_ports};
+use tests_harness::{Fastkeep, Oracle, Running, free_ports, ports_in_a_row};
 
 /// Two nodes: their ports, in the order of their slots, and what keeps them running.
 struct Cluster<T> {
@@ -44,14 +44,6 @@ fn theirs() -> Cluster<[Oracle; 2]> {
         }
     }
     Cluster { ports, _processes: nodes }
-}
-
-/// Ports one behind the other.
-fn ports_in_a_row(count: u16) -> u16 {
-    (0..100)
-        .map(|_| free_ports(usize::from(count)))
-        .find(|ports| ports.windows(2).all(|pair| pair[1] == pair[0] + 1))
-        .unwrap()[0]
 }
 
 /// One process with two shards.

@@ -1,29 +1,25 @@
 //! Proves that clients of Redis Cluster work on several nodes, each with an endpoint a shard: what a node can't answer is
 //! answered with MOVED and never passed on, replicas answer reads after READONLY, messages of shards reach all nodes, and
-//! redis-py's RedisCluster and `redis-cli -c` lose nothing that was answered while a primary is killed and a shard handed over.
+//! redis-py's RedisCluster, redis-rs and `redis-cli -c` lose nothing that was answered while a primary is killed and a shard handed over.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tests_harness::{Client, Cluster, Reply, Running, free_ports, primary_of, wait_for_shards};
+use redis::AsyncCommands;
+use tests_harness::{Client, Cluster, Fastkeep, Reply, Running, ports_in_a_row, primary_of, wait_for_shards};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const SHARDS: u16 = 2;
 /// In slot 0, which is shard 0's, and in slot 15495, which is shard 1's.
 const ZERO: &str = "{06S}";
 const OTHER: &str = "a";
-
-/// Ports of endpoints: as many in a row as there are shards.
-fn ports_in_a_row() -> u16 {
-    (0..200)
-        .map(|_| free_ports(usize::from(SHARDS)))
-        .find(|ports| ports.windows(2).all(|pair| pair[1] == pair[0] + 1))
-        .unwrap()[0]
-}
 
 /// Nodes, and the port of each one's first endpoint.
 struct Nodes {
@@ -34,7 +30,7 @@ struct Nodes {
 impl Nodes {
     fn start(cluster: &Cluster) -> Self {
         let commands = cluster.nodes();
-        let first: Vec<u16> = commands.iter().map(|_| ports_in_a_row()).collect();
+        let first: Vec<u16> = commands.iter().map(|_| ports_in_a_row(usize::from(SHARDS))).collect();
         let starting: Vec<_> = commands
             .into_iter()
             .zip(&first)
@@ -214,6 +210,19 @@ fn hand_over(all: &Nodes) {
 }
 
 fn redis_cli(all: &Nodes) {
+    let node = format!("127.0.0.1:{}", all.first[0]);
+    let begun = Instant::now();
+    loop {
+        // It asks every node, and is content only when all of them tell the same.
+        let out = Command::new("redis-cli").args(["--cluster", "check", &node]).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        if out.status.success() {
+            assert!(said.contains("All nodes agree") && said.contains("All 16384 slots covered"), "{said}");
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     for (turn, port) in all.first.iter().enumerate() {
         let ask = |words: &[&str]| {
             let port = port.to_string();
@@ -225,6 +234,47 @@ fn redis_cli(all: &Nodes) {
             assert_eq!(ask(&["SET", key, &value]), "OK");
             assert_eq!(ask(&["GET", key]), value);
         }
+    }
+}
+
+/// redis-rs under load: how many increments were answered, and the longest time without an answer.
+struct Counting {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(i64, Duration)>,
+}
+
+impl Counting {
+    fn start(ports: &[u16]) -> Self {
+        let nodes: Vec<String> = ports.iter().map(|port| format!("redis://127.0.0.1:{port}")).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let count = async move {
+            let client = redis::cluster::ClusterClient::new(nodes).unwrap();
+            let mut connection = client.get_async_connection().await.unwrap();
+            let (mut answered, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+            while !told.load(Relaxed) {
+                let reply: redis::RedisResult<i64> = connection.incr("{06S}counted", 1).await;
+                if reply.is_ok() {
+                    answered += 1;
+                    longest = longest.max(last.elapsed());
+                    last = Instant::now();
+                }
+            }
+            let there: i64 = connection.get("{06S}counted").await.unwrap();
+            assert!(there >= answered, "{answered} increments were answered, and {there} are there");
+            (answered, longest)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { stop, thread: std::thread::spawn(move || runtime.block_on(count)) }
+    }
+
+    fn end(self) {
+        self.stop.store(true, Relaxed);
+        let (answered, longest) = self.thread.join().unwrap();
+        assert!(answered > 0);
+        println!(
+            "redis-rs: {answered} increments answered and kept, {longest:?} the longest without an answer"
+        );
     }
 }
 
@@ -310,6 +360,7 @@ fn cluster_clients_find_every_shard_and_lose_nothing_over_a_failover() {
     redis_cli(&all);
 
     let mut load = Program::start(&all.first);
+    let counting = Counting::start(&all.first);
     load.wait_for_answers(100);
     all.nodes[all.primary(0)].ctl(&["failover", "0"]).unwrap();
     load.wait_for_answers(100);
@@ -317,4 +368,30 @@ fn cluster_clients_find_every_shard_and_lose_nothing_over_a_failover() {
     all.nodes[at].kill();
     load.wait_for_answers(200);
     load.end();
+    counting.end();
+}
+
+#[test]
+fn clients_are_told_the_addresses_that_they_can_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ports_in_a_row(2);
+    let port = first.to_string();
+    let start = |name: &str, more: &[&str]| {
+        let arguments = [&["--shards", "2", "--cluster-port", &port][..], more].concat();
+        Fastkeep::up(&folder.path().join(name), &arguments).start()
+    };
+    let slots = |port| format!("{:?}", Client::connect(port).unwrap().run("CLUSTER SLOTS"));
+    // Who listens on all addresses is told by the one that the client has come to.
+    let running = start("all", &["--bind", "0.0.0.0"]);
+    assert_eq!(
+        Client::connect(first).unwrap().text("GET a"),
+        format!("-MOVED 15495 127.0.0.1:{}", first + 1)
+    );
+    assert!(!slots(first).contains("0.0.0.0"));
+    assert!(running.stop().success());
+    let more = ["--cluster-announce-host", "cache.example", "--cluster-announce-port", "7000"];
+    let _running = start("announced", &more);
+    assert_eq!(Client::connect(first).unwrap().text("GET a"), "-MOVED 15495 cache.example:7001");
+    let nodes = Client::connect(first).unwrap().text("CLUSTER NODES");
+    assert!(nodes.contains(" cache.example:7000@0 myself,master "), "{nodes}");
 }

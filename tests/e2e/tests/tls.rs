@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use tests_harness::{Authority, Client, Fastkeep, Identity, Reply, Running, free_ports};
+use tests_harness::{Authority, Client, Fastkeep, Identity, Reply, Running, free_ports, ports_in_a_row};
 
 /// A server with certificates of `authority`, on a TLS port beside a plain one.
 fn server(folder: &Path, authority: &Authority, identity: &Identity, more: &[&str]) -> Fastkeep {
@@ -323,6 +323,35 @@ fn strangers_on_the_port_leave_clients_served() {
     half.write_all(b"*2\r\n$3\r\nGET\r\n$1000\r\nabc").unwrap();
     drop(half);
     ping();
+}
+
+/// Who has come under TLS is told the ports under TLS, and others the plain ones.
+#[test]
+fn the_endpoints_of_shards_are_reached_under_tls_and_plain() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let identity = authority.issue("server");
+    let (plain, under_tls) = (ports_in_a_row(2), ports_in_a_row(2));
+    let (plain_text, tls_text) = (plain.to_string(), under_tls.to_string());
+    let more = ["--shards", "2", "--cluster-port", &plain_text, "--cluster-tls-port", &tls_text];
+    let _running = server(folder.path(), &authority, &identity, &more).start();
+    for (at, key) in ["{06S}", "a", "{06S}", "a"].into_iter().enumerate() {
+        let port = under_tls + (at as u16 & 1);
+        let ask = |more: &[&str]| output(&mut redis_cli(port, &authority, Some(&identity), more));
+        assert_eq!(ask(&["-c", "set", key, "v"]).trim(), "OK");
+        let moved = format!("MOVED 15495 127.0.0.1:{}", under_tls + 1);
+        assert_eq!(
+            output(&mut redis_cli(under_tls, &authority, Some(&identity), &["get", "a"])).trim(),
+            moved
+        );
+        assert!(
+            ask(&["cluster", "slots"]).contains(&tls_text)
+                && !ask(&["cluster", "slots"]).contains(&plain_text)
+        );
+    }
+    let mut client = Client::connect(plain).unwrap();
+    assert_eq!(client.text("GET a"), format!("-MOVED 15495 127.0.0.1:{}", plain + 1));
+    assert_eq!(Client::connect(plain + 1).unwrap().text("GET a"), "v");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub use cluster::{Cluster, ZONES, primary_of, wait_for_shards};
 pub use disk::{DiskFaults, EIO, ENOSPC};
 pub use network::{Host, Network, say_skipped, within_namespaces};
 pub use oracle::Oracle;
-pub use process::{Fastkeep, Running, binary, free_ports};
+pub use process::{Fastkeep, Running, binary, free_ports, ports_in_a_row};
 pub use relay::Relay;
 #[cfg(feature = "s3")]
 pub use s3::{Faults, S3Server};

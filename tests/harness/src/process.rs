@@ -49,6 +49,12 @@ pub fn free_ports(count: usize) -> Vec<u16> {
     ports
 }
 
+/// The first of so many free ports one behind the other, as for the endpoints of shards.
+pub fn ports_in_a_row(count: usize) -> u16 {
+    let in_a_row = |ports: &Vec<u16>| ports.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    (0..200).map(|_| free_ports(count)).find(in_a_row).unwrap()[0]
+}
+
 /// A command line of fastkeep, ready to be started (again).
 #[derive(Clone)]
 pub struct Fastkeep {

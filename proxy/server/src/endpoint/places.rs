@@ -109,6 +109,8 @@ impl Places {
             newest = place.epoch;
             match role {
                 Role::Primary | Role::Draining => primaries.push(place),
+                // Nobody else will ever serve it.
+                _ if shared.cluster.is_none() => primaries.push(place),
                 Role::Absent => {}
                 Role::Replica | Role::Restoring | Role::Demoted => replicas.push(place),
             }
