@@ -14,5 +14,8 @@ fuzz_target!(|input: &[u8]| {
             keyspace.apply(&effect, None, position as u64 + 1);
         }
     }
-    keyspace.check().expect("the keyspace is whole after any effects");
+    // It walks every slot, so it takes far longer than what it checks: one input in sixteen.
+    if input.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte)) % 16 == 0 {
+        keyspace.check().expect("the keyspace is whole after any effects");
+    }
 });

@@ -228,12 +228,7 @@ impl Hash {
     /// Removes a field; true when it was there.
     pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
         match &mut self.0 {
-            Form::Packed(packed) => {
-                let Some(found) = packed.find(field, 2) else { return false };
-                let behind = packed.read(found.next).map_or(found.next, |(_, next)| next);
-                packed.splice(found.at, behind, 2, &[]);
-                true
-            }
+            Form::Packed(packed) => packed.remove_pair(field),
             Form::Large(members) => members.find(field).is_some_and(|id| members.remove(id).is_some()),
         }
     }
@@ -248,16 +243,10 @@ impl Hash {
 
     /// Takes a foreign listpack, checking it.
     pub(crate) fn from_listpack(bytes: &[u8], limits: &Limits) -> Result<Self, ImageError> {
-        let packed = Listpack::from_bytes(bytes).ok_or(ImageError::Packed)?;
-        if packed.is_empty() {
-            return Err(ImageError::Empty);
-        }
-        if packed.len() % 2 != 0 {
-            return Err(ImageError::Packed);
-        }
+        let packed = Listpack::of_pairs(bytes)?;
         let fits = |elem: Elem<'_>| elem.len() <= limits.hash_max_listpack_value;
         let small = packed.len() / 2 <= limits.hash_max_listpack_entries && packed.iter().all(fits);
-        if small && distinct_names(&packed) {
+        if small && packed.names_are_distinct() {
             return Ok(Self(Form::Packed(packed)));
         }
         let mut hash = Self(Form::Large(Box::new(Members::new())));
@@ -289,7 +278,7 @@ impl Hash {
 fn set_packed(packed: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
     match packed.find(field, 2) {
         Some(found) => {
-            let behind = packed.read(found.next).map_or(found.next, |(_, next)| next);
+            let behind = packed.behind(found.next);
             packed.splice(found.next, behind, 1, &[Entry::new(value)]);
             false
         }
@@ -304,11 +293,4 @@ fn set_packed(packed: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
 fn pairs(packed: &Listpack) -> impl Iterator<Item = (Elem<'_>, Elem<'_>)> {
     let mut entries = packed.iter();
     std::iter::from_fn(move || Some((entries.next()?, entries.next()?)))
-}
-
-/// Whether the names of a packed collection (every second entry) are distinct.
-pub(super) fn distinct_names(packed: &Listpack) -> bool {
-    let mut names: Vec<Elem<'_>> = packed.iter().step_by(2).collect();
-    names.sort_unstable();
-    names.windows(2).all(|pair| pair[0] != pair[1])
 }

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use rand::Rng;
 
-use super::hash::distinct_names;
 use super::image::ImageError;
 use super::large::tree::{self, Item, Tree, score_key};
 use super::large::{Member, Members, Named};
@@ -314,7 +313,7 @@ impl ZSet {
     /// Removes a member; true when it was there.
     pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
         match &mut self.0 {
-            Form::Packed(packed) => remove_packed(packed, member),
+            Form::Packed(packed) => packed.remove_pair(member),
             Form::Large(large) => large.remove(member),
         }
     }
@@ -337,13 +336,7 @@ impl ZSet {
 
     /// Takes a foreign listpack, checking it.
     pub(crate) fn from_listpack(bytes: &[u8], limits: &Limits) -> Result<Self, ImageError> {
-        let packed = Listpack::from_bytes(bytes).ok_or(ImageError::Packed)?;
-        if packed.is_empty() {
-            return Err(ImageError::Empty);
-        }
-        if packed.len() % 2 != 0 {
-            return Err(ImageError::Packed);
-        }
+        let packed = Listpack::of_pairs(bytes)?;
         if packed.iter().skip(1).step_by(2).any(|elem| score::parse(elem).is_none()) {
             return Err(ImageError::Score);
         }
@@ -351,7 +344,7 @@ impl ZSet {
             pairs(&packed).zip(pairs(&packed).skip(1)).all(|((a, s), (b, t))| s < t || (s == t && a < b));
         let fits = packed.len() / 2 <= limits.zset_max_listpack_entries
             && packed.iter().step_by(2).all(|member| member.len() <= limits.zset_max_listpack_value);
-        if ordered && fits && distinct_names(&packed) {
+        if ordered && fits && packed.names_are_distinct() {
             return Ok(Self(Form::Packed(packed)));
         }
         let mut zset = Self::new();
@@ -471,7 +464,7 @@ fn pairs(packed: &Listpack) -> impl Iterator<Item = (Elem<'_>, f64)> {
 }
 
 fn insert_packed(packed: &mut Listpack, member: &[u8], score: f64) -> bool {
-    let new = !remove_packed(packed, member);
+    let new = !packed.remove_pair(member);
     let mut entries = packed.iter();
     let mut at = entries.offset();
     while let Some(here) = entries.next() {
@@ -483,13 +476,6 @@ fn insert_packed(packed: &mut Listpack, member: &[u8], score: f64) -> bool {
     }
     packed.splice(at, at, 0, &[Entry::new(member), ScoreBuf::new().entry(score)]);
     new
-}
-
-fn remove_packed(packed: &mut Listpack, member: &[u8]) -> bool {
-    let Some(found) = packed.find(member, 2) else { return false };
-    let behind = packed.read(found.next).map_or(found.next, |(_, next)| next);
-    packed.splice(found.at, behind, 2, &[]);
-    true
 }
 
 /// Members of a range of ranks with their scores, ascending; from both ends.

@@ -319,7 +319,7 @@ impl Keyed<'_> {
     }
 
     fn key_command(&mut self) -> Command {
-        match self.rng.random_range(0..17) {
+        match self.rng.random_range(0..18) {
             0 => self.many("DEL", "k"),
             1 => self.many("UNLINK", "k"),
             2 => self.many("EXISTS", "k"),
@@ -348,7 +348,13 @@ impl Keyed<'_> {
                 let sub = self.pick(&["ENCODING", "REFCOUNT", "IDLETIME", "FREQ", "FOO"]);
                 [vec!["OBJECT".into(), sub], self.shaped("", "k")[1..].to_vec()].concat()
             }
-            15 => [vec!["DEBUG".into(), "DIGEST-VALUE".into()], self.many("", "k")[1..].to_vec()].concat(),
+            15 => {
+                let sub = self.pick(&["USAGE", "USAGE", "USAGE", "FOO"]);
+                let mut command = [vec!["MEMORY".into(), sub], self.shaped("", "k")[1..].to_vec()].concat();
+                self.options(&mut command, &["SAMPLES", "0", "x"], 30);
+                command
+            }
+            16 => [vec!["DEBUG".into(), "DIGEST-VALUE".into()], self.many("", "k")[1..].to_vec()].concat(),
             _ => self.shaped("DBSIZE", ""),
         }
     }

@@ -195,7 +195,7 @@ impl Mix<'_> {
             unit.extend(["MULTI", "PING", "EXEC"].map(|line| Step::Main(words(line))));
         }
         // Score 0, since ranges of members have no meaning over mixed scores.
-        const MEETING: [&str; 18] = [
+        const MEETING: [&str; 19] = [
             "GET @",
             "TYPE @",
             "EXISTS @",
@@ -214,6 +214,7 @@ impl Mix<'_> {
             "GETDEL @",
             "PEXPIRE @ 100000000",
             "OBJECT ENCODING @",
+            "MEMORY USAGE @ SAMPLES 0",
         ];
         for key in keys {
             let line = MEETING.choose(self.rng).unwrap_or(&"GET @").replace('@', key);

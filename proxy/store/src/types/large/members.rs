@@ -22,6 +22,14 @@ impl Member {
         }
     }
 
+    /// A copy of an element in its canonical form.
+    pub(crate) fn from(elem: Elem<'_>) -> Self {
+        match elem {
+            Elem::Int(value) => Self::Int(value),
+            Elem::Bytes(bytes) => Self::Bytes(bytes.into()),
+        }
+    }
+
     #[inline]
     pub(crate) fn as_elem(&self) -> Elem<'_> {
         match self {

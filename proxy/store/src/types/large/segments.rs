@@ -1,7 +1,9 @@
 //! A dense array in segments: pushing never copies more than one segment, so no insert stalls, however large the
 //! array is.
 
-/// `N` elements a segment; the first segment grows like a `Vec`, the others are allocated whole.
+use crate::memory::size_class;
+
+/// `N` elements a segment; the first segment grows bit by bit, the others are allocated whole.
 #[derive(Debug)]
 pub(super) struct Segments<T, const N: usize> {
     segments: Vec<Vec<T>>,
@@ -41,14 +43,29 @@ impl<T, const N: usize> Segments<T, N> {
 
     pub(super) fn push(&mut self, value: T) {
         match self.segments.last_mut() {
-            Some(last) if last.len() < N => last.push(value),
+            Some(last) if last.len() < N => {
+                if last.len() == last.capacity() {
+                    last.reserve_exact(Self::more_than(last.len()));
+                }
+                last.push(value);
+            }
             last => {
-                let mut segment = if last.is_none() { Vec::new() } else { Vec::with_capacity(N) };
+                let room = if last.is_none() { Self::more_than(0) } else { N };
+                let mut segment = Vec::with_capacity(room);
                 segment.push(value);
+                if self.segments.is_empty() {
+                    self.segments.reserve_exact(1);
+                }
                 self.segments.push(segment);
             }
         }
         self.len += 1;
+    }
+
+    /// By how much a first segment of `len` elements grows: most collections are small, so by half, to what its class holds.
+    fn more_than(len: usize) -> usize {
+        let bytes = size_class((len + (len / 2).max(1)) * size_of::<T>());
+        (bytes / size_of::<T>().max(1)).min(N) - len
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {

@@ -17,7 +17,7 @@ const NO_BUCKET: u32 = u32::MAX;
 /// Elements a bucket when the table grows, and when it shrinks.
 const GROW_LOAD: usize = 7;
 const SHRINK_LOAD: usize = 5;
-const FIRST_LEVEL: u32 = 2;
+const FIRST_LEVEL: u32 = 0;
 /// Bits of a scan cursor: clients that keep numbers as doubles lose cursors above 2^53.
 const CURSOR_BITS: u32 = 48;
 

@@ -214,7 +214,7 @@ impl List {
         }
         if let Some(packed) = self.small_with_room(value.len(), limits) {
             let at = listpack::offset_of(packed.as_bytes(), index, packed.len());
-            let behind = packed.read(at).map_or(at, |(_, next)| next);
+            let behind = packed.behind(at);
             packed.splice(at, behind, 1, &[Entry::new(value)]);
             return true;
         }
@@ -244,7 +244,7 @@ impl List {
                         break;
                     };
                     let at = listpack::offset_of(packed.as_bytes(), index, packed.len());
-                    let behind = packed.read(at).map_or(at, |(_, next)| next);
+                    let behind = packed.behind(at);
                     packed.splice(at, behind, 1, &[]);
                     removed += 1;
                 }

@@ -4,6 +4,7 @@
 //! where the bytes make no sense.
 
 use super::entry::{self, Entry};
+use crate::types::image::ImageError;
 use crate::types::{Elem, parse_i64};
 
 /// Offset of the first entry.
@@ -77,6 +78,34 @@ impl Listpack {
         let mut bytes = std::mem::take(&mut self.bytes).into_vec();
         splice(&mut bytes, from, to, removed, entries, |need| need);
         self.bytes = bytes.into_boxed_slice();
+    }
+
+    /// Takes foreign bytes that hold names, each followed by its value, after checking all of them but the names' being distinct.
+    pub(crate) fn of_pairs(bytes: &[u8]) -> Result<Self, ImageError> {
+        let packed = Self::from_bytes(bytes).filter(|packed| packed.len().is_multiple_of(2));
+        let packed = packed.ok_or(ImageError::Packed)?;
+        if packed.is_empty() { Err(ImageError::Empty) } else { Ok(packed) }
+    }
+
+    /// Whether the names (every second entry, from the first on) are distinct.
+    pub(crate) fn names_are_distinct(&self) -> bool {
+        let mut names: Vec<Elem<'_>> = self.iter().step_by(2).collect();
+        names.sort_unstable();
+        names.windows(2).all(|pair| pair[0] != pair[1])
+    }
+
+    /// Removes a name with its value; true when it was there.
+    pub(crate) fn remove_pair(&mut self, name: &[u8]) -> bool {
+        let Some(found) = self.find(name, 2) else { return false };
+        let behind = self.behind(found.next);
+        self.splice(found.at, behind, 2, &[]);
+        true
+    }
+
+    /// The offset behind the entry at `at`.
+    #[inline]
+    pub(crate) fn behind(&self, at: usize) -> usize {
+        self.read(at).map_or(at, |(_, next)| next)
     }
 
     /// Finds the entry equal to `needle` among every `stride`th, starting with the first.
