@@ -71,7 +71,8 @@ impl Default for Up {
             engine: Engine::default(),
             memory: Memory::default(),
             users: Users::default(),
-            storage: LogStorage::default(),
+            // Its replicas are in one process: what moves the log's leader is a disk that hangs, and each tick costs idle time.
+            storage: LogStorage { tick_ms: 50, election_ms: 500, ..LogStorage::default() },
             store: SnapshotStore::default(),
             snapshots: SnapshotPolicy::default(),
             logging: Logging::default(),

@@ -8,8 +8,9 @@ use logsvc_client::AppendWindow;
 
 use super::service::{Embedded, send};
 
-/// Pause between rounds.
+/// Pause between rounds while appends are interrupted, and otherwise: being woken costs an idle machine more than a round.
 const ROUND: Duration = Duration::from_millis(10);
+const CALM_ROUND: Duration = Duration::from_millis(50);
 
 /// Starts the thread; it ends when the service is gone or stopped.
 pub fn start(service: &Arc<Embedded>) {
@@ -21,14 +22,19 @@ pub fn start(service: &Arc<Embedded>) {
 }
 
 fn run(service: &Weak<Embedded>) {
+    let mut calm = false;
     loop {
-        std::thread::sleep(ROUND);
+        std::thread::sleep(if calm { CALM_ROUND } else { ROUND });
         let Some(service) = service.upgrade() else { return };
         if service.is_stopped() {
             return;
         }
+        calm = true;
         service.windows.lock().retain(|window| match window.upgrade() {
-            Some(window) => keep(&service, &window),
+            Some(window) => {
+                calm &= !window.is_interrupted();
+                keep(&service, &window)
+            }
             None => false,
         });
         revive(&service);
