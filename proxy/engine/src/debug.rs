@@ -107,6 +107,8 @@ fn help(call: &mut Call<'_>) {
         "    Drop all memory and restore it from snapshots and log.",
         "LOG <text>",
         "    Write a line to the server's log.",
+        "PROTOCOL <string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false>",
+        "    Answer something of that type.",
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "    Accepted; chunks of lists know no such size.",
         "RELOAD [NOSAVE]",

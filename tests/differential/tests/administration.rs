@@ -36,6 +36,17 @@ fn wrong_and_plain_requests_are_answered_alike() {
     }
 }
 
+#[test]
+fn every_type_of_reply_is_there_in_resp3() {
+    let Some(mut pair) = pair(3) else { return };
+    for name in
+        ["string", "integer", "double", "bignum", "null", "array", "set", "map", "verbatim", "TRUE", "false"]
+    {
+        let line = format!("DEBUG PROTOCOL {name}");
+        assert_eq!(pair.ours.line(&line).unwrap(), pair.theirs.line(&line).unwrap(), "{line}");
+    }
+}
+
 /// Names before the colon, by section.
 fn info_fields(server: &mut Server) -> BTreeSet<String> {
     // So that every section has something.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_commands::{Merge, Row};
-use proxy_resp::Args;
+use proxy_resp::{Args, Protocol, Reply};
 use proxy_store::slot_of;
 
 use super::{Session, admin};
@@ -42,6 +42,8 @@ pub(super) fn run(
     } else if is("LOG", 3) {
         tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.at(2)));
         batch.reply.ok();
+    } else if is("PROTOCOL", 3) {
+        protocol(&mut batch.reply, args.at(2));
     } else if several && is("OBJECT", 3) {
         let slot = slot_of(args.at(2));
         let shard = worker.shared.shard_of(slot);
@@ -57,6 +59,58 @@ pub(super) fn run(
         return dispatch::on_shard(worker, conn, session, (row, args), (shard, None), batch);
     }
     Flow::Next
+}
+
+/// DEBUG PROTOCOL type: a reply of that type, by which client libraries test how they read it.
+fn protocol(reply: &mut Reply, name: &[u8]) {
+    let resp3 = reply.proto() == Protocol::Resp3;
+    match name.to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double_text("3.141"),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"map" => {
+            reply.map(3);
+            for n in 0..3 {
+                reply.integer(n);
+                reply.bool(n == 1);
+            }
+        }
+        b"attrib" => {
+            // RESP2 has no attributes, only what they are about.
+            if resp3 {
+                reply.raw(b"|1\r\n");
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if !resp3 => reply.error("ERR RESP2 is not supported by this command"),
+        b"push" => {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.bool(true),
+        b"false" => reply.bool(false),
+        _ => reply.error(
+            "ERR Wrong protocol type name. Please use one of the following: \
+             string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+        ),
+    }
 }
 
 /// DEBUG RELOAD [NOSAVE] and DEBUG LOADAOF: every shard drops its memory and restores it, as after a restart; RELOAD takes
