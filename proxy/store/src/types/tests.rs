@@ -520,4 +520,18 @@ fn elements_and_types_are_as_small_as_meant() {
             && size_of::<ZSet>() <= 16
             && size_of::<List>() <= 16
     );
+    // Sets of few short strings lie in one listpack, and tables begin small: the usual ones take no more than in Redis.
+    let limits = Limits::default();
+    let of = |count: usize| {
+        let mut set = Set::new();
+        for at in 0..count {
+            set.add(format!("member:{at}").as_bytes(), &limits);
+        }
+        assert_eq!(set.encoding(), "hashtable");
+        set.heap_bytes()
+    };
+    assert!(of(1) <= 48 && of(3) <= 64 && of(16) <= 256 && of(20) <= 1200, "{:?}", [1, 3, 16, 20].map(of));
+    let mut hash = Hash::new();
+    hash.set(b"field", &[b'x'; 70], &limits);
+    assert!(hash.heap_bytes() <= 384, "{}", hash.heap_bytes());
 }
