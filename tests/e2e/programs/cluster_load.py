@@ -1,6 +1,8 @@
 """redis-py's RedisCluster under load, while nodes are killed and shards handed over by whoever started this.
 
-Usage: cluster_load.py PORT... It says `answered N` now and then, and ends when its input does. Every write that was answered
+Usage: cluster_load.py PORT...
+
+It says `answered N M` now and then, M being those without an answer, and ends when its input does. Every write that was answered
 must be there then; it says how many, and how many got no answer.
 """
 
@@ -56,7 +58,7 @@ def count() -> int:
 
 def tell() -> None:
     while not stop.is_set():
-        print(f"answered {count()}", flush=True)
+        print(f"answered {count()} {sum(unknown)}", flush=True)
         time.sleep(0.05)
 
 

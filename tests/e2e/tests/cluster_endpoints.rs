@@ -283,6 +283,7 @@ struct Program {
     child: Child,
     lines: Receiver<String>,
     answered: u64,
+    unanswered: u64,
 }
 
 impl Program {
@@ -306,7 +307,7 @@ impl Program {
                 }
             }
         });
-        Self { child, lines, answered: 0 }
+        Self { child, lines, answered: 0, unanswered: 0 }
     }
 
     fn line(&mut self) -> Option<String> {
@@ -323,8 +324,11 @@ impl Program {
         while self.answered < before + more {
             assert!(begun.elapsed() < LIMIT, "only {} writes answered", self.answered - before);
             let line = self.line().expect("the program ended early");
-            if let Some(count) = line.strip_prefix("answered ") {
-                self.answered = count.parse().unwrap();
+            if let Some((answered, unanswered)) =
+                line.strip_prefix("answered ").and_then(|counts| counts.split_once(' '))
+            {
+                self.answered = answered.parse().unwrap();
+                self.unanswered = unanswered.parse().unwrap();
             }
         }
     }
@@ -364,6 +368,7 @@ fn cluster_clients_find_every_shard_and_lose_nothing_over_a_failover() {
     load.wait_for_answers(100);
     all.nodes[all.primary(0)].ctl(&["failover", "0"]).unwrap();
     load.wait_for_answers(100);
+    assert_eq!(load.unanswered, 0, "a hand-over reached a client as an error");
     let at = all.primary(0);
     all.nodes[at].kill();
     load.wait_for_answers(200);
