@@ -3,7 +3,7 @@
 //! persistence, partitions, slow, failing and wiped disks, clocks of different speed, pauses, and a log that moves between five nodes. A seed decides everything.
 //!
 //! * `cargo test --release -p logsvc-raft` runs [`DEFAULT_SEEDS`] seeds.
-//! * `FASTKEEP_SIM_SEEDS=10000 cargo test --release -p logsvc-raft --test sim` runs more.
+//! * `FASTKEEP_SIM_SEEDS=10000 cargo test --release -p logsvc-raft --test sim` runs more, from `FASTKEEP_SIM_FIRST` on.
 //! * `FASTKEEP_SIM_SEED=7 cargo test --release -p logsvc-raft --test sim -- seeds --nocapture` replays one, printed.
 #![allow(clippy::unwrap_used, clippy::pedantic)]
 
@@ -33,7 +33,8 @@ fn run(seed: u64, bug: Bug) -> Result<Report, String> {
 
 /// Runs seeds on all cores until one fails; returns the sum of the reports, or the lowest failure found.
 fn run_many(seeds: u64, bug: Bug) -> Result<Report, (u64, String)> {
-    let next = AtomicU64::new(1);
+    let first = setting("FASTKEEP_SIM_FIRST").unwrap_or(1);
+    let (next, seeds) = (AtomicU64::new(first), first + seeds - 1);
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let worker = || {
         let mut sum = Report::default();

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use logsvc_raft::Request;
+use logsvc_raft::{Change, GroupStatus, Refusal, Request};
 
 use crate::model::Model;
 use crate::node::{Mistake, Node};
@@ -23,6 +23,7 @@ const FAILOVER_MS: u64 = LEASE_MS + 400 + 250;
 pub struct Totals {
     pub written: u64,
     pub read: u64,
+    pub read_stale: u64,
     pub uncertain: u64,
     pub terms: u64,
     pub lost_terms: u64,
@@ -41,6 +42,7 @@ impl Totals {
         let sums = [
             (&mut self.written, other.written),
             (&mut self.read, other.read),
+            (&mut self.read_stale, other.read_stale),
             (&mut self.uncertain, other.uncertain),
             (&mut self.terms, other.terms),
             (&mut self.lost_terms, other.lost_terms),
@@ -65,6 +67,16 @@ pub struct Cluster {
     print: bool,
     healed_at: u64,
     killed_at: u64,
+    /// Answers to questions of nodes that come later than others.
+    late: Vec<Late>,
+}
+
+struct Late {
+    due: u64,
+    at: usize,
+    token: u64,
+    result: Result<Change, Refusal>,
+    about: Option<GroupStatus>,
 }
 
 impl Cluster {
@@ -84,6 +96,7 @@ impl Cluster {
             print,
             healed_at: 0,
             killed_at: 0,
+            late: Vec::new(),
         }
     }
 
@@ -140,6 +153,7 @@ impl Cluster {
     fn settle(&mut self) {
         self.totals.written = self.history.writes;
         self.totals.read = self.history.reads;
+        self.totals.read_stale = self.history.stale_reads;
         self.totals.uncertain = self.history.uncertain;
         *self.report.lock().unwrap() = self.totals.clone();
     }
@@ -174,6 +188,13 @@ impl Owners for Cluster {
         rng: &mut Rng,
     ) -> Vec<(u64, Request)> {
         let Some(user) = at.checked_sub(NODES) else {
+            let (due, late) =
+                std::mem::take(&mut self.late).into_iter().partition(|late| late.at == at && late.due <= now);
+            self.late = late;
+            let due: Vec<Late> = due;
+            for Late { token, result, about, .. } in due {
+                self.nodes[at].answered(now, token, &result, about.as_ref(), None);
+            }
             let asked = self.nodes[at].turn(now, log, token, rng);
             self.spread(at, now);
             return asked;
@@ -198,7 +219,13 @@ impl Owners for Cluster {
 
     fn answered(&mut self, now: u64, answer: &Answered<'_>, model: &mut Model) {
         let Answered { at, token, result, about } = answer;
-        self.nodes[*at].answered(now, *token, result, *about, model);
+        let node = &mut self.nodes[*at];
+        if self.healed_at == 0 && node.has_asked(*token) && self.rng.chance(100) {
+            let due = now + self.rng.between(20, 240);
+            let (result, about) = ((*result).clone(), about.cloned());
+            return self.late.push(Late { due, at: *at, token: *token, result, about });
+        }
+        node.answered(now, *token, result, *about, Some(model));
         self.spread(*at, now);
     }
 
@@ -227,6 +254,12 @@ impl Owners for Cluster {
                 self.totals.cuts += 1;
                 Some("node cut from the log")
             }
+            5 => {
+                let at =
+                    (0..NODES).map(|step| (any + step) % NODES).find(|at| self.primary(now) != Some(*at))?;
+                self.nodes[at].stalled_until = now + rng.between(100, 1_000);
+                Some("reads of a node stall")
+            }
             _ => {
                 let at = self.primary(now)?;
                 let to = (at + 1 + rng.below(NODES as u64 - 1) as usize) % NODES;
@@ -240,6 +273,7 @@ impl Owners for Cluster {
         self.healed_at = now;
         for node in &mut self.nodes {
             node.cut_until = 0;
+            node.stalled_until = 0;
             node.hand_over = None;
             node.paused_until = node.paused_until.min(now);
             node.down_until = node.down_until.min(now + 1);

@@ -34,12 +34,14 @@ pub enum Mistake {
     ReadsBeyondTheLease,
     /// A claim is sent without having read the log to its end.
     ClaimsWithoutTheLog,
-    /// The lease is counted from when the renewal was answered.
-    CountsTheLeaseFromTheAnswer,
+    /// A renewal that was sent counts, answered or not.
+    BelievesInWhatItSent,
     /// Writes are answered at once.
     AnswersBeforeItIsDurable,
     /// When a term is lost, those who still wait are answered as if all was well.
     AnswersWhatWasLost,
+    /// A replica that has begun from nothing again shows what it has so far.
+    ShowsWhatItHasSoFar,
 }
 
 /// What a user asks of a node.
@@ -49,6 +51,8 @@ pub struct Asked {
     pub id: u64,
     pub line: String,
     pub writes: bool,
+    /// A replica may answer, too.
+    pub stale: bool,
 }
 
 /// What a user is answered.
@@ -56,6 +60,8 @@ pub struct Asked {
 pub enum Said {
     /// In RESP.
     Reply(Vec<u8>),
+    /// A replica's answer, and which of its lives it is in: with each it begins from nothing.
+    Stale(Vec<u8>, u64),
     /// It has not run.
     Loading,
     /// It may have run, or the connection broke.
@@ -121,12 +127,16 @@ pub struct Node {
     window: Option<(Arc<AppendWindow>, Arc<Mutex<Vec<Bytes>>>)>,
     resent_at: u64,
     gave_away: Epoch,
+    /// Rises each time that it begins from nothing.
+    lives: u64,
     /// Users who wait until a position is durable.
     waiting: Vec<(Position, usize, u64, Vec<u8>)>,
     pub inbox: Vec<(u64, Asked)>,
     pub paused_until: u64,
     pub down_until: u64,
     pub cut_until: u64,
+    /// The log replica next to it shows nothing new until then.
+    pub stalled_until: u64,
     /// The cluster wants the shard to go there, or to come here.
     pub hand_over: Option<usize>,
     pub appointed: bool,
@@ -156,11 +166,13 @@ impl Node {
             window: None,
             resent_at: 0,
             gave_away: 0,
+            lives: 0,
             waiting: Vec::new(),
             inbox: Vec::new(),
             paused_until: 0,
             down_until: 1,
             cut_until: 0,
+            stalled_until: 0,
             hand_over: None,
             appointed: false,
             news: News::default(),
@@ -229,6 +241,7 @@ impl Node {
     }
 
     fn follow_anew(&mut self) {
+        self.lives += u64::from(self.mistake != Mistake::ShowsWhatItHasSoFar);
         self.shard.follow(Replayer::new(self.config.limits.clone()));
         self.life = Life::Follows(Candidate::new(0, &self.config, self.gave_away));
         self.open = None;
@@ -245,9 +258,11 @@ impl Node {
             }
             !is_due
         });
-        for (_, Asked { user, id, line, writes }) in due {
+        for (_, Asked { user, id, line, writes, stale }) in due {
             let careless = self.mistake == Mistake::ReadsBeyondTheLease && !writes;
-            let admitted = self.shard.admit(writes).is_ok() || careless && self.shard.role() == Role::Primary;
+            let replica = stale && self.shard.admits_stale_reads();
+            let admitted =
+                replica || self.shard.admit(writes).is_ok() || careless && self.shard.role() == Role::Primary;
             if !admitted {
                 self.news.answers.push((user, id, Said::Loading));
                 continue;
@@ -256,7 +271,10 @@ impl Node {
             let row = proxy_engine::resolve(args.as_args()).expect("a known command");
             let mut reply = Reply::new(Protocol::Resp2);
             let ran = self.shard.run(row, args.as_args(), 0, None, &mut reply);
-            if ran.gate > 0 && self.mistake != Mistake::AnswersBeforeItIsDurable {
+            if replica {
+                assert_eq!(ran.gate, 0, "a replica shows what isn't durable");
+                self.news.answers.push((user, id, Said::Stale(reply.take(), self.lives)));
+            } else if ran.gate > 0 && self.mistake != Mistake::AnswersBeforeItIsDurable {
                 self.waiting.push((ran.gate, user, id, reply.take()));
             } else {
                 self.news.answers.push((user, id, Said::Reply(reply.take())));
@@ -323,6 +341,9 @@ impl Node {
             Duty::Settle(_) => self.shard.flush(),
             Duty::Drain => self.shard.drain(),
             Duty::Renew(patience) => {
+                if self.mistake == Mistake::BelievesInWhatItSent {
+                    self.shard.renewed(at + self.config.lease - self.config.lease_margin);
+                }
                 let request = Request::Propose(Command::Renew { epoch });
                 self.ask(at, patience, Sent::Renew, request, token, out);
             }
@@ -366,7 +387,10 @@ impl Node {
         out: &mut Vec<(u64, Request)>,
     ) {
         let claims = self.open.as_ref().and_then(|open| self.sent.get(&open.token));
-        if !matches!(claims, Some((_, Sent::Claim { .. }))) && now >= self.cut_until && !self.read(log) {
+        if !matches!(claims, Some((_, Sent::Claim { .. })))
+            && now >= self.cut_until.max(self.stalled_until)
+            && !self.read(log)
+        {
             // What it holds isn't what the log holds.
             return self.follow_anew();
         }
@@ -440,7 +464,7 @@ impl Node {
         token: u64,
         result: &Result<Change, Refusal>,
         about: Option<&GroupStatus>,
-        model: &mut Model,
+        model: Option<&mut Model>,
     ) {
         let Some((when, sent)) = self.sent.remove(&token) else { return };
         if self.is_down(now) || now < self.cut_until {
@@ -449,7 +473,10 @@ impl Node {
         let at = self.instant(now);
         self.shard.set_clock(at, UNIX_MS + now as i64);
         if let Sent::Append { window, block } = sent {
-            return self.appended(&window, &block, result, model);
+            if let Some(model) = model {
+                self.appended(&window, &block, result, model);
+            }
+            return;
         }
         // What was given up counts no more.
         if self.open.take_if(|open| open.token == token).is_none() {
@@ -481,14 +508,18 @@ impl Node {
                     Ok(Outcome::Renewed { .. }) => Ok(()),
                     _ => Err(LogError::Unavailable(String::new())),
                 };
-                let counted = if self.mistake == Mistake::CountsTheLeaseFromTheAnswer { at } else { when };
-                if let Some(until) = incumbent.renewed(at, counted, Some(&answer)) {
+                if let Some(until) = incumbent.renewed(at, when, Some(&answer)) {
                     self.shard.renewed(until);
                 }
             }
             (Life::Serves(incumbent), Sent::Release) => incumbent.released(),
             _ => {}
         }
+    }
+
+    /// The answer with this token is to a question, not to an append.
+    pub fn has_asked(&self, token: u64) -> bool {
+        self.open.as_ref().is_some_and(|open| open.token == token)
     }
 
     fn judge(&mut self, at: Instant, verdict: Verdict) {

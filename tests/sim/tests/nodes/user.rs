@@ -2,9 +2,10 @@
 //!
 //! User `n` alone writes the register `r<n>`, each time a larger number, so a history of it is linearizable exactly if no read shows
 //! less than what was written, or read, and answered before the read began, nor more than what was written at all. The counter `c`
-//! is counted up by all: no answer comes twice, none is below one that was there before the request, none above the requests.
+//! is counted up by all: no answer comes twice, none is below one that was there before the request, none above the requests. What
+//! a replica shows a user never goes back, until the replica begins anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::node::{Asked, Said};
 use crate::rng::Rng;
@@ -15,8 +16,14 @@ const PATIENCE_MS: u64 = 700;
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    Set { value: i64 },
-    Get { register: usize },
+    Set {
+        value: i64,
+    },
+    /// `stale`: of a replica, if the node is one.
+    Get {
+        register: usize,
+        stale: bool,
+    },
     Incr,
 }
 
@@ -37,6 +44,9 @@ pub struct History {
     counted: BTreeSet<i64>,
     count_floor: i64,
     count_requests: i64,
+    /// What a user has seen of a replica: by user, node, that node's life, and register.
+    seen: BTreeMap<(usize, usize, u64, usize), i64>,
+    pub stale_reads: u64,
     pub writes: u64,
     pub reads: u64,
     pub uncertain: u64,
@@ -107,14 +117,14 @@ impl User {
                 history.written[self.number] += 1;
                 What::Set { value: history.written[self.number] }
             }
-            4..8 => What::Get { register: rng.below(USERS as u64) as usize },
+            4..8 => What::Get { register: rng.below(USERS as u64) as usize, stale: rng.chance(300) },
             _ => {
                 history.count_requests += 1;
                 What::Incr
             }
         };
         let floor = match what {
-            What::Get { register } => history.floor[register],
+            What::Get { register, .. } => history.floor[register],
             _ => history.count_floor,
         };
         self.id += 1;
@@ -127,10 +137,11 @@ impl User {
     fn send(&mut self, open: Open) -> (usize, Asked) {
         let (line, writes) = match open.what {
             What::Set { value } => (format!("SET r{} {value}", self.number), true),
-            What::Get { register } => (format!("GET r{register}"), false),
+            What::Get { register, .. } => (format!("GET r{register}"), false),
             What::Incr => ("INCR c".to_owned(), true),
         };
-        let asked = Asked { user: self.number, id: open.id, line, writes };
+        let stale = matches!(open.what, What::Get { stale: true, .. });
+        let asked = Asked { user: self.number, id: open.id, line, writes, stale };
         let node = open.node;
         self.open = Some(open);
         (node, asked)
@@ -146,6 +157,19 @@ impl User {
     ) -> Option<(usize, Asked)> {
         let reply = match said {
             Said::Reply(reply) => number(&reply),
+            Said::Stale(reply, life) => {
+                let What::Get { register, .. } = open.what else { panic!("a replica wrote") };
+                let (shown, written) = (number(&reply), history.written[register]);
+                assert!(
+                    shown <= written,
+                    "a replica shows {shown} in r{register}, only {written} was written"
+                );
+                let seen = history.seen.entry((self.number, open.node, life, register)).or_default();
+                assert!(shown >= *seen, "a replica shows {shown} in r{register} after {seen}");
+                *seen = shown;
+                history.stale_reads += 1;
+                return None;
+            }
             Said::Uncertain => {
                 history.uncertain += 1;
                 self.node = (self.node + 1) % nodes;
@@ -167,7 +191,7 @@ impl User {
                 history.writes += 1;
                 history.last_write = now;
             }
-            What::Get { register } => {
+            What::Get { register, .. } => {
                 let floor = open.floor;
                 assert!(reply >= floor, "a read of r{register} shows {reply} after {floor} was answered");
                 let written = history.written[register];
