@@ -112,7 +112,7 @@ fn processes_trust_each_other_by_certificates_and_nobody_else() {
     cluster.refused("snapshot", "foreign-too", Some(&stranger), "UnknownCA");
     let mut raw = TcpStream::connect(("127.0.0.1", cluster.ports[0])).unwrap();
     raw.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let _ = raw.write_all(b"\x10\0\0\0\x01\0\0\0\0\0\0\0\0FKLW\x01\0\0\0");
+    let _ = raw.write_all(b"\x10\0\0\0\x01\0\0\0\0\0\0\0\0FKLW\x02\0\0\0");
     let mut heard = Vec::new();
     let _ = raw.read_to_end(&mut heard);
     assert!(heard.len() < 32, "{heard:?}");

@@ -17,6 +17,6 @@ pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
 pub use transport::{Complaint, Incoming, LinkTls, Outgoing, accept, connect};
 
 /// Version of the protocol. A server answers a hello of another version with an error and closes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// First four bytes of a hello.
 pub const MAGIC: [u8; 4] = *b"FKLW";
