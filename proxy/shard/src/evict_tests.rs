@@ -119,7 +119,7 @@ fn write(rng: &mut SmallRng) -> (u8, Vec<String>) {
     };
     let written = line.split(' ').nth(1).unwrap_or_default().to_owned();
     let mut lines = vec![line];
-    if rng.random_range(0..10) > 0 {
+    if rng.random_range(0..5) > 0 {
         lines.push(format!("EXPIRE {written} {}", rng.random_range(100..100_000)));
     }
     (rng.random_range(0..2), lines)
