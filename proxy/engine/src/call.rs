@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use proxy_resp::{Args, Reply};
 use proxy_store::{
-    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, Position, Reason, Set, Spot,
-    Stream, Value, ZSet,
+    EffectWriter, Elem, Entry, Handle, Hash, Key, Keyspace, List, Lookup, PREFETCHED, Position, Reason, Set,
+    Spot, Stream, Value, ZSet,
 };
 use rand::rngs::SmallRng;
 use smallvec::SmallVec;
@@ -150,12 +150,11 @@ impl<'a> Call<'a> {
 
     /// Calls `see` with each argument from `from` on as a key; the memory of some keys ahead is asked for together.
     pub(crate) fn each_key(&mut self, from: usize, mut see: impl FnMut(&mut Self, Key<'a>)) {
-        const AHEAD: usize = 16;
         let args = self.args;
         let mut at = from;
         while at < args.len() {
-            let end = args.len().min(at + AHEAD);
-            let spots: SmallVec<[Spot; AHEAD]> = (at..end).map(|at| self.ks.spot(args.at(at))).collect();
+            let end = args.len().min(at + PREFETCHED);
+            let spots: SmallVec<[Spot; PREFETCHED]> = (at..end).map(|at| self.ks.spot(args.at(at))).collect();
             if spots.len() > 1 {
                 self.ks.prefetch(spots.iter().map(|spot| (self.db, *spot)));
             }

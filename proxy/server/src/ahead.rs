@@ -4,12 +4,10 @@
 
 use proxy_commands::Row;
 use proxy_resp::{Args, Parser, Span, Step};
-use proxy_store::Spot;
+use proxy_store::{PREFETCHED, Spot};
 
 use crate::worker::Worker;
 
-/// Most commands that are parsed ahead: about as many as the processor keeps requests to memory under way.
-const MOST: usize = 16;
 /// A command with more arguments is the last that is parsed ahead.
 const MANY: usize = 64;
 
@@ -77,7 +75,7 @@ impl Ahead {
             if let Some(step) = self.end.take() {
                 return Next::Other(step);
             }
-            self.parse(parser, buffer, done, if alone { 1 } else { MOST });
+            self.parse(parser, buffer, done, if alone { 1 } else { PREFETCHED });
             if self.commands.len() > 1 {
                 self.look(worker, parser, buffer, db);
             }

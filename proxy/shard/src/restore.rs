@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use logsvc_api::{Block, CHAIN_START, Position, Record, RecordKind, ShardId};
 use logsvc_client::{LogError, LogService};
-use proxy_store::{AccessRule, Effect, Keyspace, Limits, Spot, effect};
+use proxy_store::{AccessRule, Effect, Keyspace, Limits, PREFETCHED, Spot, effect};
 use smallvec::SmallVec;
 
 use crate::keeper::unix_ms;
@@ -16,8 +16,6 @@ use crate::{RestoreProgress, engine_version};
 
 /// Bytes asked of the log at once.
 pub(crate) const READ_BYTES: usize = 4 << 20;
-/// Records whose keys' memory is asked for together.
-const AHEAD: usize = 16;
 
 /// Where a snapshot ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,8 +148,8 @@ pub(crate) fn apply_block(
     }
     let mut ahead = block.records();
     for (number, record) in block.records().enumerate() {
-        if number % AHEAD == 0 {
-            prefetch(ks, ahead.by_ref().take(AHEAD));
+        if number % PREFETCHED == 0 {
+            prefetch(ks, ahead.by_ref().take(PREFETCHED));
         }
         if record.position < position {
             continue;
@@ -184,7 +182,7 @@ fn prefetch<'a>(ks: &Keyspace, records: impl Iterator<Item = Record<'a>>) {
     let effects = records.filter(|record| record.kind == RecordKind::Effects);
     let first = effects.filter_map(|record| Some(effect::decode(record.body).next()?.ok()?.0));
     let keys = first.filter_map(|effect| effect.key());
-    let spots: SmallVec<[(u8, Spot); AHEAD]> = keys.map(|key| (key.db, ks.spot(key.bytes))).collect();
+    let spots: SmallVec<[(u8, Spot); PREFETCHED]> = keys.map(|key| (key.db, ks.spot(key.bytes))).collect();
     if spots.len() > 1 {
         ks.prefetch(spots.iter().copied());
     }

@@ -15,6 +15,6 @@ pub mod types;
 
 pub use effect::{Effect, EffectWriter, ExpireChange, Reason, decode};
 pub use key::{DATABASES, Key, Position, SLOTS, Spot, slot_of};
-pub use keyspace::{AccessRule, Entry, Handle, Keyspace, Libraries, Lookup, library_name};
+pub use keyspace::{AccessRule, Entry, Handle, Keyspace, Libraries, Lookup, PREFETCHED, library_name};
 pub use memory::size_class;
 pub use types::{Elem, Hash, IntBuf, Limits, List, Set, Stream, StreamId, Value, ZSet};

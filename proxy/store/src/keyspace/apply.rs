@@ -137,7 +137,7 @@ impl Keyspace {
     }
 
     fn copy(&mut self, target: &Target<'_>, from: Key<'_>, position: Position) {
-        let Some((_, source)) = self.database(from.db).find(from, self.hasher.hash(from.bytes)) else {
+        let Some((_, source)) = self.database(from.db).find(from, self.hash(from)) else {
             return;
         };
         let (expire_at, value) = (source.expire_at(), NewValue::copy_of(source.value()));

@@ -35,6 +35,9 @@ use in_flight::InFlight;
 use unlinked::Unlinked;
 use wheel::Wheel;
 
+/// Keys whose memory is asked for together: about as many as the processor keeps requests to memory under way.
+pub const PREFETCHED: usize = 16;
+
 /// One shard's data. No clock, no async, no settings but [`Limits`].
 pub struct Keyspace {
     /// In the order of their creation; the expiry index refers to them by this order.
