@@ -595,6 +595,7 @@ impl Shard {
         self.status.set_role(Role::Replica);
         self.status.set_epoch(0);
         self.watches.touch_all();
+        self.forget_readers();
         self.turn_away();
         self.publish();
     }

@@ -128,7 +128,7 @@ impl Shard {
         self.count_tracked();
     }
 
-    /// This shard's data is gone from here, and another may have changed it: nothing that was read here may be kept.
+    /// Another node may change this shard from now on: nothing that was read here may be kept.
     pub(crate) fn forget_readers(&mut self) {
         self.tracking.clear();
         self.count_tracked();
