@@ -43,6 +43,8 @@ const SMALL_TAIL: usize = 16 * 1024;
 /// Bytes read while a command waits, at most, and at once.
 const AHEAD_BYTES: usize = 256 * 1024;
 const AHEAD_CHUNK: usize = 4096;
+/// With so many bytes of requests at other workers or nodes, a client is not read from before all of them are answered.
+const ASKED_BYTES: usize = 16 << 20;
 /// What an unknown outcome looks like to a client.
 pub(crate) const UNCERTAIN: &[u8] =
     b"-UNCERTAIN the log did not confirm this in time: a write may or may not have been kept\r\n";
@@ -72,6 +74,8 @@ pub(crate) struct Conn {
     excess_since: Cell<i64>,
     /// The client is gone; what it has published is still to leave.
     gone: Cell<bool>,
+    /// Bytes of requests given to other workers since none of them was unanswered.
+    asked: Cell<usize>,
     /// Something of it is on its way to another node: what follows must not overtake it.
     pub(crate) via_lane: Cell<bool>,
     /// Since when its next command is put off because nobody serves its slot.
@@ -226,6 +230,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         merging: RefCell::default(),
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
+        asked: Cell::new(0),
         via_lane: Cell::new(false),
         held_since: Cell::new(None),
         stalled_since: Cell::new(0),
@@ -259,9 +264,11 @@ impl Conn {
         self.info.token.load(Relaxed) as usize
     }
 
-    /// Users have changed: the session looks again, and ends if its user is gone.
+    /// Users have changed: the session looks again, and ends if its user is gone. While a long script of its own runs, it looks
+    /// before its next command.
     pub(crate) fn follow_users(&self, worker: &Worker) {
-        let session = &mut self.input.borrow_mut().session;
+        let Ok(mut input) = self.input.try_borrow_mut() else { return };
+        let session = &mut input.session;
         if !session.follow_users(&worker.shared.users) && !session.changes_users {
             self.kill();
         }
@@ -322,7 +329,8 @@ impl Conn {
                 self.blocked.set(true);
                 return self.poll_ahead(worker, cx);
             }
-            if self.out.borrow().bytes() as u64 > worker.shared.config.output_pause_bytes {
+            let unread = self.out.borrow().bytes() as u64;
+            if unread > worker.shared.config.output_pause_bytes || self.asked.get() > ASKED_BYTES {
                 self.blocked.set(true);
                 return Poll::Pending;
             }
@@ -350,6 +358,11 @@ impl Conn {
         let ticket = self.out.borrow_mut().push_awaited();
         self.merging.borrow_mut().push(Merging { ticket, ..merging });
         ticket
+    }
+
+    /// A request of `bytes` bytes, whose answer is expected, goes to another worker.
+    pub(crate) fn asks(&self, bytes: usize) {
+        self.asked.set(self.asked.get() + bytes);
     }
 
     /// Has everything behind this place wait for `gates`.
@@ -385,6 +398,7 @@ impl Conn {
             merging.retain(|merging| merging.ticket != to.ticket);
         }
         if merging.is_empty() {
+            self.asked.set(0);
             self.via_lane.set(false);
         }
         drop(merging);

@@ -432,6 +432,7 @@ pub(crate) fn forward(
     let reply_to = (session.reply_mode == ReplyMode::On).then(|| {
         let merging =
             Merging { ticket: 0, parts: vec![None], merge: Join::First, proto: batch.reply.proto() };
+        conn.asks(work.bytes());
         Address { token: conn.token(), client, ticket: conn.expect(worker, batch, merging), part: 0 }
     });
     worker.forwarding.set(true);
@@ -504,7 +505,10 @@ fn run_on_shard(worker: &Rc<Worker>, from: usize, unit: Unit) {
             shard.unwatch(*id);
             0
         }
-        (Work::Transaction { .. }, Err(Unserved::Loading)) => {
+        (Work::Transaction { watch, .. }, Err(Unserved::Loading)) => {
+            if let Some(id) = watch {
+                shard.unwatch(*id);
+            }
             reply.error(transaction::ABORT_LOADING);
             0
         }

@@ -70,6 +70,18 @@ pub(crate) enum Work {
     Forget,
 }
 
+impl Work {
+    /// About the bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Command { args, .. } | Self::Blocking { args, .. } => args.bytes(),
+            Self::Transaction { chunks, .. } => chunks.iter().flatten().map(|part| part.args.bytes()).sum(),
+            Self::Watch { keys, .. } => keys.iter().map(Vec::len).sum(),
+            Self::Unwatch { .. } | Self::Unblock { .. } | Self::Forget => 0,
+        }
+    }
+}
+
 /// A request to the owner of a shard.
 pub(crate) struct Unit {
     pub(crate) shard: ShardId,

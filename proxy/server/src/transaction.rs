@@ -274,6 +274,8 @@ pub(crate) fn watch(
     let client = conn.info.id;
     for (part, (shard, keys)) in elsewhere.into_iter().enumerate() {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
+        let work = Work::Watch { id, db, keys };
+        conn.asks(work.bytes());
         worker.send_unit(Unit {
             shard,
             proto,
@@ -282,7 +284,7 @@ pub(crate) fn watch(
             caller: None,
             user: None,
             still: false,
-            work: Work::Watch { id, db, keys },
+            work,
         });
     }
     Flow::Next

@@ -72,13 +72,14 @@ impl Runner {
         let mut held_since: Option<Instant> = None;
         while !lane.gone.get() {
             let Some(shard) = lane.queue.borrow().front().map(|(_, unit)| unit.shard) else {
+                held_since = None;
                 if timeout(KEEP, lane.wake.notified()).await.is_err() && !lane.watching.get() {
                     self.link = None;
                 }
                 continue;
             };
             let moved = match self.target(shard) {
-                Target::Here => self.run_here(),
+                Target::Here => self.run_here().await,
                 Target::Nobody => false,
                 Target::Node(peer) => self.send(peer).await,
             };
@@ -87,8 +88,8 @@ impl Runner {
             } else {
                 let since = *held_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= HOLD {
+                    // What waits behind it has waited as long.
                     self.give_up();
-                    held_since = None;
                 } else {
                     self.pause().await;
                 }
@@ -118,8 +119,8 @@ impl Runner {
         }
     }
 
-    /// Runs the first unit on a shard that is served here by now. False when it can't run at once.
-    fn run_here(&mut self) -> bool {
+    /// Runs the first unit on a shard that is served here by now, once the log has room for it. False when it can't run.
+    async fn run_here(&mut self) -> bool {
         let Some((from, unit)) = self.lane.queue.borrow_mut().pop_front() else { return true };
         let worker = &self.worker;
         worker.read_clock();
@@ -128,7 +129,11 @@ impl Runner {
             .map(|local| dispatch::admit_as(worker, &mut local.shard.borrow_mut(), unit.writes()));
         if admitted != Some(Ok(())) {
             self.lane.queue.borrow_mut().push_front((from, unit));
-            return admitted == Some(Err(Unserved::Full));
+            if admitted != Some(Err(Unserved::Full)) {
+                return false;
+            }
+            self.pause().await;
+            return true;
         }
         let lost = self.lane.watching.replace(false) || self.lane.watch_lost.replace(false);
         if let Some(abort) = lost.then(|| unit.abort_of_watch()).flatten() {
