@@ -128,6 +128,29 @@ fn others_hear_busy_and_may_kill_a_script_that_has_written_nothing() {
     assert_eq!(client.ask("SET k 1"), "+OK");
 }
 
+/// A change of users reaches every connection, also the one whose script runs and can't look at it now.
+#[test]
+fn users_change_while_a_script_runs() {
+    let server = server(2, 2, |_| {});
+    let (mut admin, mut other) = (server.client(), server.client());
+    assert_eq!(admin.ask("CONFIG SET busy-reply-threshold 20"), "+OK");
+    assert_eq!(admin.ask("ACL SETUSER runner on nopass ~* +@all"), "+OK");
+    // One on each worker, of which the other one goes on.
+    for _ in 0..2 {
+        let mut runner = server.client();
+        assert_eq!(runner.ask("AUTH runner any"), "+OK");
+        runner.send_args(&["EVAL", "while true do end", "1", "k"]);
+        eventually(|| [&mut admin, &mut other].into_iter().any(|client| client.ask("GET k") == BUSY));
+        let change = |client: &mut Client| client.ask("ACL SETUSER runner -get") == "+OK";
+        assert!(change(&mut admin) || change(&mut other));
+        assert_eq!(server.client().ask("SCRIPT KILL"), "+OK");
+        assert!(runner.reply().starts_with("-ERR Script killed by user"));
+        assert!(runner.ask("GET k").starts_with("-NOPERM"));
+        assert_eq!(runner.ask("SET k v"), "+OK");
+        eventually(|| admin.ask("ACL SETUSER runner +get") == "+OK");
+    }
+}
+
 #[test]
 fn a_script_that_has_written_runs_to_its_end_and_keeps_its_lease() {
     let server = server(1, 1, |config| {

@@ -271,7 +271,7 @@ pub(crate) fn alone(
         worker.read_clock();
         worker.tell_time(&mut shard);
         // What it has written only the log can confirm; what it has only read may be old by now.
-        if gate == 0 && shard.admit(false).is_err() {
+        if gate == 0 && shard.admit(false).is_err() && !shard.admits_stale_reads() {
             out.truncate(start);
             out.error(dispatch::LOADING);
         }
