@@ -10,10 +10,10 @@ use common::{Cluster, until};
 use logsvc_api::Block;
 use logsvc_client::conformance::{self, Primary, read_all};
 use logsvc_client::wire::{
-    Answer, FrameReader, Hello, MAX_FRAME_BYTES, Request, Role, encode_frame, kind, write_frames,
+    Answer, FrameReader, FrameSender, Hello, MAX_FRAME_BYTES, Request, Role, encode_frame, frame_queue, kind,
+    write_frames,
 };
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,23 +44,23 @@ async fn a_replica_that_was_down_catches_up() {
 }
 
 /// A connection of another program's kind: frames as docs/log-protocol.md has them.
-async fn raw_client(address: &str) -> (FrameReader, mpsc::UnboundedSender<Vec<u8>>) {
+async fn raw_client(address: &str) -> (FrameReader, FrameSender) {
     let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
-    let (queue, frames) = mpsc::unbounded_channel();
+    let (queue, frames) = frame_queue();
     tokio::spawn(write_frames(Box::new(write), frames));
     let mut reader = FrameReader::new(Box::new(read), MAX_FRAME_BYTES);
     let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: "elsewhere".into() };
     let mut bytes = Vec::new();
     encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
-    queue.send(bytes).unwrap();
+    assert!(queue.send(bytes));
     assert_eq!(reader.next().await.unwrap().unwrap().kind, kind::WELCOME);
     (reader, queue)
 }
 
-fn ask(queue: &mpsc::UnboundedSender<Vec<u8>>, id: u64, request: &Request) {
+fn ask(queue: &FrameSender, id: u64, request: &Request) {
     let mut bytes = Vec::new();
     encode_frame(&mut bytes, request.kind(), id, |out| request.encode(out));
-    queue.send(bytes).unwrap();
+    assert!(queue.send(bytes));
 }
 
 /// The blocks of the next frame of a stream.
@@ -118,6 +118,45 @@ async fn every_replica_streams_its_tail() {
     primary.settle().await.unwrap();
     ask(queue, 9, &Request::Read { shard: 0, from: 301, max_bytes: 1000, wait_ms: 10_000 });
     assert_eq!(next_blocks(reader, 9).await.len(), 1);
+}
+
+/// A stream that nobody reads from takes no more memory than what is on its way, and gives everything when it is read from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_goes_no_faster_than_its_reader() {
+    const BLOCKS: u64 = 400;
+    let cluster = Cluster::start(1).await;
+    let log = cluster.client(0);
+    let mut primary = Primary::claim(&log, 0, "a", 60_000).await;
+    let body = vec![7; 128 << 10];
+    for _ in 0..BLOCKS {
+        primary.append(1, &body);
+        primary.settle().await.unwrap();
+    }
+    let (mut reader, queue) = raw_client(&cluster.addresses[0]).await;
+    ask(&queue, 7, &Request::Tail { shard: 0, from: 1 });
+    let mut next = 1;
+    while next <= BLOCKS {
+        for block in next_blocks(&mut reader, 7).await {
+            assert_eq!(block.header.first_position, next);
+            next = block.last_position() + 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A node follows many shards, each by a read that waits: what it asks besides is answered at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_wait_hold_up_nothing() {
+    let cluster = Cluster::start(1).await;
+    // From here on it serves.
+    let _primary = Primary::claim(&cluster.client(0), 0, "a", 60_000).await;
+    let (mut reader, queue) = raw_client(&cluster.addresses[0]).await;
+    for id in 10..1100 {
+        ask(&queue, id, &Request::Read { shard: 0, from: 100, max_bytes: 1000, wait_ms: 10_000 });
+    }
+    ask(&queue, 7, &Request::MetaWatch { since: 0, wait_ms: 0 });
+    let frame = timeout(Duration::from_secs(20), reader.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(frame.request, 7);
 }
 
 /// A start says what it waits for: first the other processes, by address; without a majority, the groups, and whose majority.

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use crate::wire::{
-    Answer, Complaint, Frame, FrameReader, Hello, LinkTls, MAX_FRAME_BYTES, Request, Role, Welcome, connect,
-    encode_frame, kind, write_frames,
+    Answer, Complaint, Frame, FrameReader, FrameSender, Hello, LinkTls, MAX_FRAME_BYTES, Request, Role,
+    Welcome, connect, encode_frame, frame_queue, kind, write_frames,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub struct Link {
     leaving: AtomicBool,
     gone: AtomicBool,
     next_request: AtomicU64,
-    queue: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+    queue: Mutex<Option<FrameSender>>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
 }
 
@@ -96,7 +96,7 @@ impl Link {
     fn send_frame(&self, request: &Request, id: u64) -> bool {
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, request.kind(), id, |out| request.encode(out));
-        self.queue.lock().as_ref().is_some_and(|queue| queue.send(bytes).is_ok())
+        self.queue.lock().as_ref().is_some_and(|queue| queue.send(bytes))
     }
 
     /// Sends a request and waits for its answer, without a limit of its own.
@@ -140,12 +140,12 @@ impl Link {
     async fn connect(&self) -> std::io::Result<FrameReader> {
         let invalid = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
         let (read, write) = connect(&self.address, self.tls.as_ref(), CONNECT_TIMEOUT).await?;
-        let (queue, frames) = mpsc::unbounded_channel();
+        let (queue, frames) = frame_queue();
         tokio::spawn(write_frames(write, frames));
         let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: String::new() };
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
-        let _ = queue.send(bytes);
+        queue.send(bytes);
         let mut reader = FrameReader::new(read, HANDSHAKE_BYTES);
         let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer to the hello in time");
         let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.map_err(late)??;

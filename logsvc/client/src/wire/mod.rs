@@ -11,7 +11,7 @@ mod message;
 mod transport;
 
 pub use codec::{Reader, WireError, Writer};
-pub use connection::{FrameReader, write_frames};
+pub use connection::{FrameReader, FrameReceiver, FrameSender, frame_queue, write_frames};
 pub use frame::{Frame, FrameDecoder, MAX_FRAME_BYTES, encode_frame};
 pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
 pub use transport::{Complaint, Incoming, LinkTls, Outgoing, accept, connect};

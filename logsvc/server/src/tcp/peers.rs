@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use logsvc_client::wire::{
-    Complaint, Frame, FrameReader, Hello, LinkTls, Standing, Welcome, connect, encode_frame, kind,
-    write_frames,
+    Complaint, Frame, FrameReader, FrameSender, Hello, LinkTls, Standing, Welcome, connect, encode_frame,
+    frame_queue, kind, write_frames,
 };
 use logsvc_raft::{Input, NodeNumber, Outgoing};
 use parking_lot::RwLock;
@@ -119,7 +119,8 @@ impl Link {
                             frame = frames.recv() => {
                                 let Some(frame) = frame else { return };
                                 self.queued.fetch_sub(frame.len(), Ordering::Relaxed);
-                                if queue.send(frame).is_err() {
+                                // A peer that doesn't read gets no more.
+                                if queue.bytes() <= MAX_QUEUED_BYTES && !queue.send(frame) {
                                     break;
                                 }
                             }
@@ -146,17 +147,17 @@ impl Link {
     }
 }
 
-type Opened = (Welcome, FrameReader, mpsc::UnboundedSender<Vec<u8>>, tokio::task::JoinHandle<()>);
+type Opened = (Welcome, FrameReader, FrameSender, tokio::task::JoinHandle<()>);
 
 /// Connects and shakes hands.
 async fn open(address: &str, hello: &Hello, tls: Option<&LinkTls>) -> std::io::Result<Opened> {
     let late = || std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
     let (read, write) = connect(address, tls, CONNECT_TIMEOUT).await?;
-    let (queue, frames) = mpsc::unbounded_channel();
+    let (queue, frames) = frame_queue();
     let writer = tokio::spawn(write_frames(write, frames));
     let mut bytes = Vec::new();
     encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
-    let _ = queue.send(bytes);
+    queue.send(bytes);
     let mut reader = FrameReader::new(read, SMALL_FRAME_BYTES);
     let frame = timeout(CONNECT_TIMEOUT, reader.next()).await.map_err(|_| late())??;
     let welcome = frame.filter(|frame| frame.kind == kind::WELCOME).map(|frame| Welcome::decode(frame.body));
@@ -174,7 +175,7 @@ pub async fn probe(address: &str, hello: &Hello, tls: Option<&LinkTls>) -> std::
     let (_, mut reader, queue, writer) = open(address, hello, tls).await?;
     let mut bytes = Vec::new();
     encode_frame(&mut bytes, kind::PROBE, 1, |_| {});
-    let _ = queue.send(bytes);
+    queue.send(bytes);
     let answer = timeout(CONNECT_TIMEOUT, reader.next()).await;
     writer.abort();
     let invalid = || std::io::Error::new(std::io::ErrorKind::InvalidData, "no answer to a probe");

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use logsvc_api::{Epoch, Position, ShardId};
 use logsvc_client::wire::{
-    Answer, Frame, FrameReader, Hello, Incoming, MAX_FRAME_BYTES, Outgoing, Request, Role, Welcome, accept,
-    encode_frame, kind, write_frames,
+    Answer, Frame, FrameReader, FrameSender, Hello, Incoming, MAX_FRAME_BYTES, Outgoing, Request, Role,
+    Welcome, accept, encode_frame, frame_queue, kind, write_frames,
 };
 use logsvc_client::{LogError, MetaValue, Roster};
 use logsvc_raft::{Command, GroupId, Input, META_GROUP, NodeNumber};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
@@ -24,30 +24,34 @@ use crate::replica::{AppendSink, Call, CallError, Message, Query, Replica};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HANDSHAKE_BYTES: usize = 4096;
-/// Requests of one connection that are worked on at once; appends don't count.
-const MAX_REQUESTS: usize = 256;
+/// Requests of one connection that are worked on at once; appends don't count. A node follows up to 1024 shards, each by a read
+/// that waits, and whatever else it asks must not wait behind those.
+const MAX_REQUESTS: usize = 4096;
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// Blocks of one frame of a stream.
 const TAIL_BYTES: usize = 1 << 20;
+/// While a reader has so many bytes still to take, its streams wait, and look again so often.
+const UNSENT_BYTES: usize = 8 << 20;
+const UNSENT_NAP: Duration = Duration::from_millis(5);
 /// A frame of blocks is not longer, whatever is asked for.
 const MAX_READ_BYTES: usize = 64 << 20;
 
 /// Frames to the other end.
 #[derive(Clone)]
-struct Out(mpsc::UnboundedSender<Vec<u8>>);
+struct Out(FrameSender);
 
 impl Out {
     fn answer(&self, request: u64, answer: &Answer) -> bool {
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, answer.kind(), request, |out| answer.encode(out));
-        self.0.send(bytes).is_ok()
+        self.0.send(bytes)
     }
 }
 
 /// Serves a connection until it ends.
 pub async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let Some((read, write)) = take(stream, &shared).await else { return };
-    let (queue, frames) = mpsc::unbounded_channel();
+    let (queue, frames) = frame_queue();
     let writer = tokio::spawn(write_frames(write, frames));
     let mut reader = FrameReader::new(read, HANDSHAKE_BYTES);
     metric_names::connections(1.0);
@@ -102,7 +106,7 @@ async fn shake_hands(reader: &mut FrameReader, shared: &Shared, out: &Out) -> Op
             };
             let mut bytes = Vec::new();
             encode_frame(&mut bytes, kind::WELCOME, 0, |out| welcome.encode(out));
-            return out.0.send(bytes).ok().map(|()| hello.role);
+            return out.0.send(bytes).then_some(hello.role);
         }
     };
     out.answer(0, &Answer::Error { shard: 0, epoch: 0, error: LogError::Refused(refusal) });
@@ -121,7 +125,7 @@ async fn serve_peer(reader: &mut FrameReader, shared: &Shared, out: &Out) {
                 let standing = shared.standing.lock().clone();
                 let mut bytes = Vec::new();
                 encode_frame(&mut bytes, kind::STANDING, request, |out| standing.encode(out));
-                if out.0.send(bytes).is_err() {
+                if !out.0.send(bytes) {
                     return;
                 }
             }
@@ -368,6 +372,9 @@ async fn stream_tail(replica: Arc<Replica>, shard: ShardId, from: Position, id: 
         // An empty frame now and then tells whether the reader is still there.
         if !out.answer(id, &answer) {
             return;
+        }
+        while out.0.bytes() > UNSENT_BYTES && !out.0.is_closed() {
+            tokio::time::sleep(UNSENT_NAP).await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A log of three servers over TCP on folders of one temporary folder.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -24,11 +25,13 @@ impl Cluster {
     pub fn new(shards: u32) -> Self {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-        // An address of the loopback network for each cluster, and ports below those that connections get: nobody else's.
+        // An address of the loopback network for each cluster, so that ports stay its own while a server is down.
         static CLUSTERS: AtomicU8 = AtomicU8::new(1);
         let [.., high, low] = std::process::id().to_be_bytes();
         let host = format!("127.{high}.{low}.{}", CLUSTERS.fetch_add(1, Ordering::Relaxed));
-        let addresses = (7001..).take(ZONES.len()).map(|port| format!("{host}:{port}")).collect();
+        // All are held until all are known, so that they differ.
+        let free: Vec<_> = ZONES.iter().map(|_| TcpListener::bind((host.as_str(), 0)).unwrap()).collect();
+        let addresses = free.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
         let servers = ZONES.iter().map(|_| None).collect();
         Self { dir: tempfile::tempdir().unwrap(), addresses, shards, servers }
     }
