@@ -41,8 +41,11 @@ pub fn load<S: Settings>(source: &Source<'_>) -> Result<S, SettingsError> {
     flatten("", &table, &mut known);
     for (key, current) in &known {
         let name = variable(key);
-        if let Some((_, text)) = source.environment.iter().find(|(n, _)| *n == name) {
+        // Kubernetes sets FASTKEEP_PORT=tcp://10.0.0.1:6379 in pods beside a service called fastkeep: that isn't meant here.
+        let meant = |(n, text): &&(String, String)| *n == name && !text.starts_with("tcp://");
+        if let Some((_, text)) = source.environment.iter().find(meant) {
             set(&mut table, key, parse(text, current, &name)?);
+            fits::<S>(&table, text, &name)?;
         }
     }
     for (key, text) in &source.flags {
@@ -50,8 +53,8 @@ pub fn load<S: Settings>(source: &Source<'_>) -> Result<S, SettingsError> {
         let current = known.iter().find(|(k, _)| k == key).map(|(_, v)| v).ok_or_else(|| {
             SettingsError::Value { origin: flag.clone(), message: "no such setting".to_owned() }
         })?;
-        let value = parse(text, current, &flag)?;
-        set(&mut table, key, value);
+        set(&mut table, key, parse(text, current, &flag)?);
+        fits::<S>(&table, text, &flag)?;
     }
     let settings: S = Value::Table(table).try_into().map_err(|e: toml::de::Error| SettingsError::Value {
         origin: "settings".to_owned(),
@@ -59,6 +62,17 @@ pub fn load<S: Settings>(source: &Source<'_>) -> Result<S, SettingsError> {
     })?;
     settings.validate()?;
     Ok(settings)
+}
+
+/// Whether the settings can take what a flag or variable has just set: a number may be too large for its key.
+fn fits<S: Settings>(table: &Table, text: &str, origin: &str) -> Result<(), SettingsError> {
+    match Value::Table(table.clone()).try_into::<S>() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!("`{text}` can't be used: {}", error.message());
+            Err(SettingsError::Value { origin: origin.to_owned(), message })
+        }
+    }
 }
 
 /// The environment variable of a dotted key.

@@ -438,13 +438,22 @@ pub struct SnapshotPolicy {
     pub keep_count: usize,
     /// Snapshots older than this many days go, beyond `keep_count`; 0 = by count only.
     pub keep_days: u64,
+    /// Snapshots before the newest from which the log is kept, so that they can stand in for it.
+    pub keep_log_snapshots: usize,
     /// Slot ranges into which a snapshot is cut.
     pub segments: u16,
 }
 
 impl Default for SnapshotPolicy {
     fn default() -> Self {
-        Self { interval_secs: 300, log_mb: 256, keep_count: 3, keep_days: 7, segments: 32 }
+        Self {
+            interval_secs: 300,
+            log_mb: 256,
+            keep_count: 3,
+            keep_days: 7,
+            keep_log_snapshots: 0,
+            segments: 32,
+        }
     }
 }
 

@@ -80,6 +80,15 @@ fn bad_values_name_their_origin() {
     let environment = vec![("FASTKEEP_SHARDS".to_owned(), "two".to_owned())];
     let error = load::<Up>(&Source { environment, ..Source::default() }).unwrap_err().to_string();
     assert!(error.contains("FASTKEEP_SHARDS") && error.contains("two"), "{error}");
+    for flags in [("port", "65536"), ("port", "-1"), ("engine.list_max_listpack_size", "99999999999")] {
+        let flags = vec![(flags.0.to_owned(), flags.1.to_owned())];
+        let error =
+            load::<Up>(&Source { flags: flags.clone(), ..Source::default() }).unwrap_err().to_string();
+        let flag = format!("--{}: `{}`", flags[0].0.replace(['.', '_'], "-"), flags[0].1);
+        assert!(error.starts_with(&flag), "{error}");
+    }
+    let environment = vec![("FASTKEEP_PORT".to_owned(), "tcp://10.0.0.1:6379".to_owned())];
+    assert_eq!(load::<Up>(&Source { environment, ..Source::default() }).unwrap().port, 6379);
     let flags = vec![("shards".to_owned(), "0".to_owned())];
     let error = load::<Up>(&Source { flags, ..Source::default() }).unwrap_err().to_string();
     assert!(error.starts_with("shards:"), "{error}");

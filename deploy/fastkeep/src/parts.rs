@@ -166,6 +166,7 @@ pub fn snapshotter(policy: &SnapshotPolicy, shards: u32, work: &Path) -> Snapsho
         log_bytes: policy.log_mb << 20,
         keep_count: policy.keep_count,
         keep_days: policy.keep_days,
+        keep_log_snapshots: policy.keep_log_snapshots,
         segments: policy.segments,
         engine_version: proxy_shard::engine_version(),
         ..SnapshotterConfig::default()

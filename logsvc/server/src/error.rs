@@ -18,6 +18,16 @@ pub enum StartError {
         /// Folders without data.
         wiped: Vec<String>,
     },
+    /// Damaged databases that can't be rebuilt, because more than one would have to be. Nothing was touched.
+    #[error(
+        "refusing to serve: damaged or without data: {}; only one replica of the log can be rebuilt from the others. Bring back at \
+         least one of these folders from a copy (or restore from a snapshot into an empty folder). Nothing was changed",
+        useless.join(", ")
+    )]
+    TooManyDamaged {
+        /// Folders, each with what is wrong with it.
+        useless: Vec<String>,
+    },
     /// The settings don't fit the data.
     #[error("{0}")]
     Mismatch(String),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use logsvc_raft::META_GROUP;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 const SYNC_SECONDS: &str = "fastkeep_logsvc_sync_seconds";
@@ -67,7 +68,8 @@ pub(crate) fn corrupt_block() {
 }
 
 pub(crate) fn lag(az: &str, group: u32, entries: u64) {
-    gauge!(LAG, "az" => az.to_owned(), "group" => group.to_string()).set(entries as f64);
+    let group = if group == META_GROUP { "metadata".to_owned() } else { group.to_string() };
+    gauge!(LAG, "az" => az.to_owned(), "group" => group).set(entries as f64);
 }
 
 pub(crate) fn leader_changed() {

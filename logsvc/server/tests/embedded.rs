@@ -177,6 +177,45 @@ async fn a_flipped_byte_is_found_and_repaired() {
     assert_eq!(read_all(&log, 0, 1).await.len(), 2000);
 }
 
+/// What stands in no file any more can't be told from what never was there: the replica counts as wiped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_without_its_wal_is_rebuilt_and_two_damaged_ones_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, handle) = start(dir.path(), 1);
+    let mut primary = Primary::claim(&log, 0, "a", 60_000).await;
+    for number in 0..500_u32 {
+        primary.append(1, &number.to_le_bytes());
+    }
+    primary.settle().await.unwrap();
+    let before = log.describe(0).await.unwrap();
+    handle.stop();
+    drop((log, handle));
+    let database = |az: &str| dir.path().join(az).join("db");
+    let remove_wal = |az: &str| {
+        for entry in std::fs::read_dir(database(az)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "log") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    };
+    remove_wal("az-b");
+    let (log, handle) = start(dir.path(), 1);
+    until("the rebuilt replica", async || whole(&log, 0).await).await;
+    assert!(dir.path().join("az-b").join("db.damaged").exists());
+    assert_eq!(log.describe(0).await.unwrap().tail, before.tail);
+    assert_eq!(read_all(&log, 0, 1).await.len(), 500);
+    handle.stop();
+    drop((log, handle));
+
+    remove_wal("az-a");
+    std::fs::write(database("az-c").join("CURRENT"), b"MANIFEST-nothing\n").unwrap();
+    let refused = EmbeddedLog::start(config(dir.path(), 1)).err().unwrap();
+    let StartError::TooManyDamaged { useless } = &refused else { panic!("{refused}") };
+    assert!(useless[0].contains("az-a") && useless[1].contains("az-c"), "{refused}");
+    assert!(!dir.path().join("az-a").join("db.damaged").exists());
+}
+
 /// In the middle of the largest table file, where entries lie.
 fn flip_a_byte(db: &Path) {
     let files = std::fs::read_dir(db).unwrap().map(|entry| entry.unwrap().path());

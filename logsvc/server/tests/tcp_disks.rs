@@ -116,3 +116,44 @@ async fn a_database_that_cannot_be_opened_is_kept_aside_and_rebuilt() {
     let found = read_all(&cluster.client(2), 0, 1).await;
     assert_eq!(found.last().unwrap().last_position(), primary.builder.tail());
 }
+
+/// Two damaged databases, when the third alone can't prove what was acknowledged: nobody throws away what may be needed yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_databases_that_cannot_be_opened_are_left_alone() {
+    let mut cluster = Cluster::start(1).await;
+    let log = cluster.client(0);
+    let primary = filled(&log, 300).await;
+    until("all three", async || whole(&log).await).await;
+    let manifest = |cluster: &Cluster, number: usize| {
+        let database = cluster.folder(number).join("db");
+        let name = names(&database).into_iter().find(|name| name.starts_with("MANIFEST")).unwrap();
+        database.join(name)
+    };
+    let mut kept = Vec::new();
+    for number in [1, 2] {
+        cluster.stop(number).await;
+        let path = manifest(&cluster, number);
+        kept.push((path.clone(), fs::read(&path).unwrap()));
+        fs::write(&path, b"not a manifest at all").unwrap();
+    }
+    for number in [1, 2] {
+        cluster.serve(number).await;
+    }
+    for number in [1, 2] {
+        let said = async || cluster.servers[number].as_ref().unwrap().health().waits_for();
+        until("the damage is told", async || {
+            said().await.is_some_and(|why| why.contains("damaged") && why.contains("nothing was changed"))
+        })
+        .await;
+        assert!(!cluster.folder(number).join("db.damaged").exists());
+    }
+    let (path, bytes) = kept.remove(0);
+    cluster.stop(1).await;
+    fs::write(path, bytes).unwrap();
+    cluster.serve(1).await;
+    let aside = |number: usize| cluster.folder(number).join("db.damaged").exists();
+    until("the one repaired by hand, and the other by these two", async || aside(2) && whole(&log).await)
+        .await;
+    assert!(!aside(1));
+    assert_eq!(log.describe(0).await.unwrap().tail, primary.builder.tail());
+}

@@ -104,8 +104,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), String> {
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
     let asked = Asked::from(matches)?;
-    let base = matches.get_one::<String>("http").map_or("", String::as_str).trim_end_matches('/').to_owned();
-    let url = format!("{base}/api/v1/{}", asked.path);
+    let base = matches.get_one::<String>("http").map_or("", String::as_str).trim_end_matches('/');
+    let scheme = if base.contains("://") { "" } else { "http://" };
+    let url = format!("{scheme}{base}/api/v1/{}", asked.path);
     let (status, body) = runtime.block_on(config_runtime::http_client::request(
         asked.method,
         &url,

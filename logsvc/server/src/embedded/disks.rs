@@ -17,6 +17,7 @@ use super::EmbeddedConfig;
 use crate::StartError;
 use crate::identity::{Identity, Stage};
 use crate::replica::Birth;
+use crate::storage::{OpenError, RocksStorage, StorageConfig};
 
 /// The examined folders; holds the lock on them.
 #[derive(Debug)]
@@ -113,19 +114,30 @@ impl Disks {
         self.births.get(usize::from(number).saturating_sub(1)).copied().unwrap_or(Birth::Joining)
     }
 
-    /// Keeps a damaged database for inspection and lets the replica start as a wiped one, if no other is wiped already.
-    pub fn set_aside(&mut self, number: NodeNumber, reason: &str) -> Result<(), StartError> {
-        let place = usize::from(number).saturating_sub(1);
-        let others_intact = self
-            .zones
-            .iter()
-            .enumerate()
-            .all(|(at, az)| at == place || self.dir.join(az).join("db").join("CURRENT").exists());
-        if !others_intact {
-            return Err(StartError::Corrupt(format!("{reason}; no other replicas to rebuild it from")));
+    /// Keeps a damaged database for inspection and lets the replica start as a wiped one, if all others have intact ones.
+    /// Those of a higher number are not open yet.
+    pub fn set_aside(
+        &mut self,
+        number: NodeNumber,
+        reason: &str,
+        storage: &StorageConfig,
+    ) -> Result<(), StartError> {
+        let mut useless = vec![format!("{} ({reason})", self.dir(number).display())];
+        for other in (1..).take(self.zones.len()).filter(|other| *other != number) {
+            let database = self.dir(other).join("db");
+            if !database.join("CURRENT").exists() {
+                useless.push(format!("{} (no data)", self.dir(other).display()));
+            } else if other > number
+                && let Err(OpenError::Corrupt(reason)) = RocksStorage::open(&database, storage)
+            {
+                useless.push(format!("{} ({reason})", self.dir(other).display()));
+            }
+        }
+        if useless.len() > 1 {
+            return Err(StartError::TooManyDamaged { useless });
         }
         crate::storage::set_aside(&self.dir(number), reason)?;
-        if let Some(birth) = self.births.get_mut(place) {
+        if let Some(birth) = self.births.get_mut(usize::from(number).saturating_sub(1)) {
             *birth = Birth::Joining;
         }
         Ok(())

@@ -153,7 +153,7 @@ fn start_replicas(config: &EmbeddedConfig, disks: &mut Disks) -> Result<Vec<Arc<
         };
         let started = match start(disks) {
             Err(StartError::Corrupt(reason)) => {
-                disks.set_aside(number, &reason)?;
+                disks.set_aside(number, &reason, &config.storage)?;
                 start(disks)
             }
             other => other,

@@ -28,7 +28,7 @@ pub use seat::{Called, Seat};
 pub use view::GroupView;
 
 use crate::StartError;
-use crate::storage::{RocksStorage, StorageConfig};
+use crate::storage::{RocksStorage, StorageConfig, has_lost_its_wal};
 use driver::{Driver, DriverParts};
 use pace::Pace;
 use reader::Reader;
@@ -130,7 +130,12 @@ impl Replica {
         seat: Arc<Seat>,
         transport: Box<dyn Transport>,
     ) -> Result<Self, StartError> {
-        let storage = Arc::new(RocksStorage::open(&config.dir.join("db"), &config.storage)?);
+        let database = config.dir.join("db");
+        // While a cluster is being founded, a database may be no further than that.
+        if config.birth == Birth::Joining && has_lost_its_wal(&database)? {
+            return Err(StartError::Corrupt("the log's database is damaged: its WAL files are gone".into()));
+        }
+        let storage = Arc::new(RocksStorage::open(&database, &config.storage)?);
         let node = start_node(&config, &storage)?;
         let groups = groups(config.shards);
         let views: Arc<HashMap<GroupId, GroupView>> =

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteOptions};
 
 use keys::{Tag, checkpoint_key, entry_index, entry_key, meta_key};
-pub use open::{OpenError, StorageConfig, set_aside};
+pub use open::{OpenError, StorageConfig, has_lost_its_wal, set_aside};
 use positions::Positions;
 
 use crate::metric_names;

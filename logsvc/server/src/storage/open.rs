@@ -47,6 +47,8 @@ pub(super) fn open(path: &Path, config: &StorageConfig) -> Result<DB, OpenError>
     options.set_keep_log_file_num(4);
     options.set_max_open_files(512);
     options.set_max_total_wal_size(4 * config.write_buffer_bytes as u64);
+    // A finished WAL file that is missing or too short is damage, not an end of the log.
+    options.set_track_and_verify_wals_in_manifest(true);
     // One writer thread: the machinery for concurrent writers only costs.
     options.set_allow_concurrent_memtable_write(false);
     options.set_enable_write_thread_adaptive_yield(false);
@@ -55,6 +57,20 @@ pub(super) fn open(path: &Path, config: &StorageConfig) -> Result<DB, OpenError>
         ColumnFamilyDescriptor::new(keys::META, meta_options()),
     ];
     DB::open_cf_descriptors(&options, path, families).map_err(|error| classify(path, &error))
+}
+
+/// Whether a database lies in `path` whose WAL files are all gone, though it always has one that it writes to. RocksDB would
+/// open it without a word, and the replica would vote having forgotten what it promised.
+pub fn has_lost_its_wal(path: &Path) -> std::io::Result<bool> {
+    if !path.join("CURRENT").exists() {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(path)? {
+        if Path::new(&entry?.file_name()).extension().is_some_and(|extension| extension == "log") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Entries are written once, read in order and deleted from the front: few compactions.

@@ -8,7 +8,7 @@ mod session;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,8 @@ impl ServerConfig {
 /// What all connections share.
 pub(crate) struct Shared {
     standing: Arc<Mutex<Standing>>,
+    /// A member's database is being opened, or can't be.
+    opening: AtomicBool,
     replica: OnceLock<Arc<Replica>>,
     seat: Arc<Seat>,
     zones: Zones,
@@ -193,8 +195,11 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
     let listener = listener.map_err(|error| StartError::Failed(format!("{}: {error}", config.listen)))?;
     let address = listener.local_addr()?;
     let standing = Standing { cluster: 0, stage: 0, az: config.az.clone() };
+    // Told from the first connection on: others throw their damaged databases away only for what was opened.
+    let member = Identity::read(&config.dir).ok().flatten().is_some_and(|own| own.stage == Stage::Member);
     let shared = Arc::new(Shared {
         standing: Arc::new(Mutex::new(standing)),
+        opening: AtomicBool::new(member),
         replica: OnceLock::new(),
         seat: Arc::new(Seat::default()),
         zones,
@@ -276,6 +281,7 @@ async fn run(config: ServerConfig, forming: Forming, shared: Arc<Shared>) {
             let peers = TcpPeers::new(hello, shared.tls.clone(), &shared.seat);
             peers.set(&others(&roster, &config.az));
             let start = async |birth| start(config.clone(), &shared, &identity, birth, peers.clone()).await;
+            shared.opening.store(birth == Birth::Joining, Relaxed);
             let started = match start(birth).await {
                 Err(StartError::Corrupt(reason)) if config.auto_replace => {
                     forming.others_have_data().await;
@@ -286,6 +292,7 @@ async fn run(config: ServerConfig, forming: Forming, shared: Arc<Shared>) {
                 }
                 other => other,
             };
+            shared.opening.store(started.is_err(), Relaxed);
             started.map(|replica| (identity, replica, peers))
         }
         Err(error) => Err(error),

@@ -121,6 +121,8 @@ async fn serve_peer(reader: &mut FrameReader, shared: &Shared, out: &Out) {
                     return;
                 }
             }
+            // What a database holds that can't be opened yet, nobody should count on.
+            kind::PROBE if shared.opening.load(Relaxed) => return,
             kind::PROBE => {
                 let standing = shared.standing.lock().clone();
                 let mut bytes = Vec::new();
