@@ -7,6 +7,7 @@ use mlua::{Lua, LuaString, Table, Value, Variadic};
 
 use crate::errors;
 use crate::number;
+use crate::vm::State;
 
 /// Nesting is never followed deeper, whatever the options say: the thread's stack is finite.
 const DEEPEST: usize = 2000;
@@ -64,7 +65,8 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
         };
         let options = at.borrow().clone();
         let mut out = Vec::new();
-        Encoder { lua, options: &options, out: &mut out, walks: 0 }.value(value, 0)?;
+        let state = State::of(lua)?;
+        Encoder { lua, options: &options, state: &state, out: &mut out, walks: 0 }.value(value, 0)?;
         lua.create_string(out)
     })?;
     table.raw_set("encode", encode)?;
@@ -206,6 +208,7 @@ fn settings(lua: &Lua, table: &Table, options: &Rc<RefCell<Options>>) -> mlua::R
 struct Encoder<'a> {
     lua: &'a Lua,
     options: &'a Options,
+    state: &'a State,
     out: &'a mut Vec<u8>,
     /// Objects that are being walked through.
     walks: usize,
@@ -222,6 +225,7 @@ impl Encoder<'_> {
     }
 
     fn value(&mut self, value: &Value, depth: usize) -> mlua::Result<()> {
+        self.state.makes(self.out.len())?;
         match value {
             Value::String(text) => {
                 string(&text.as_bytes(), self.out);

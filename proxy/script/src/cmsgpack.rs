@@ -4,6 +4,7 @@ use mlua::{Lua, LuaString, MultiValue, Table, Value, Variadic};
 
 use crate::errors;
 use crate::number::{self, to_i64};
+use crate::vm::State;
 
 /// Tables nested deeper are packed as nil.
 const DEEPEST_PACKED: usize = 16;
@@ -28,7 +29,8 @@ pub(crate) fn library(lua: &Lua) -> mlua::Result<Table> {
             return Err(errors::argument(lua, 0, "pack", "MessagePack pack needs input."));
         }
         let mut out = Vec::new();
-        args.iter().try_for_each(|value| pack(value, 0, &mut out))?;
+        let state = State::of(lua)?;
+        args.iter().try_for_each(|value| pack(value, (0, &state), &mut out))?;
         lua.create_string(out)
     })?;
     table.raw_set("pack", pack)?;
@@ -58,12 +60,14 @@ fn int(lua: &Lua, args: &[Value], at: usize, function: &str, default: Option<i64
     }
 }
 
-fn pack(value: &Value, depth: usize, out: &mut Vec<u8>) -> mlua::Result<()> {
+/// Packs a value that is `depth` tables deep.
+fn pack(value: &Value, (depth, state): (usize, &State), out: &mut Vec<u8>) -> mlua::Result<()> {
+    state.makes(out.len())?;
     match value {
         Value::String(text) => pack_string(&text.as_bytes(), out),
         Value::Boolean(value) => out.push(if *value { 0xc3 } else { 0xc2 }),
         Value::Integer(_) | Value::Number(_) => pack_number(number::of(value).unwrap_or_default(), out),
-        Value::Table(table) if depth < DEEPEST_PACKED => return pack_table(table, depth, out),
+        Value::Table(table) if depth < DEEPEST_PACKED => return pack_table(table, (depth + 1, state), out),
         _ => out.push(0xc0),
     }
     Ok(())
@@ -117,7 +121,7 @@ fn tagged(tag: u8, bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-fn pack_table(table: &Table, depth: usize, out: &mut Vec<u8>) -> mlua::Result<()> {
+fn pack_table(table: &Table, inside: (usize, &State), out: &mut Vec<u8>) -> mlua::Result<()> {
     let (mut count, mut highest, mut array) = (0_usize, 0_i64, true);
     table.for_each(|key: Value, _: Value| {
         count += 1;
@@ -130,14 +134,14 @@ fn pack_table(table: &Table, depth: usize, out: &mut Vec<u8>) -> mlua::Result<()
     if array && highest == count as i64 {
         header(count, Some((0x90, 15)), [None, Some(0xdc), Some(0xdd)], out);
         for at in 1..=count {
-            pack(&table.raw_get(at)?, depth + 1, out)?;
+            pack(&table.raw_get(at)?, inside, out)?;
         }
         return Ok(());
     }
     header(count, Some((0x80, 15)), [None, Some(0xde), Some(0xdf)], out);
     table.for_each(|key: Value, value: Value| {
-        pack(&key, depth + 1, out)?;
-        pack(&value, depth + 1, out)
+        pack(&key, inside, out)?;
+        pack(&value, inside, out)
     })
 }
 

@@ -4,6 +4,7 @@ use mlua::{Lua, LuaString, Table, Value};
 use proxy_resp::{Protocol, Reply};
 
 use crate::number::{self, to_i64};
+use crate::vm::State;
 
 /// How deep a script's answer may nest.
 const DEEPEST_REPLY: usize = 1000;
@@ -128,12 +129,21 @@ pub(crate) fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// Writes a script's answer. `proto` is what the script has chosen with `redis.setresp`.
-pub(crate) fn to_reply(value: &Value, proto: Protocol, out: &mut Reply) -> mlua::Result<()> {
-    write(value, proto, out, 0)
+/// Writes a script's answer, by the protocol that the script has chosen with `redis.setresp`.
+pub(crate) fn to_reply(value: &Value, state: &State, out: &mut Reply) -> mlua::Result<()> {
+    write(value, &Writing { state, start: out.len() }, out, 0)
 }
 
-fn write(value: &Value, proto: Protocol, out: &mut Reply, depth: usize) -> mlua::Result<()> {
+/// An answer that is being written.
+struct Writing<'a> {
+    state: &'a State,
+    /// Where it begins.
+    start: usize,
+}
+
+fn write(value: &Value, to: &Writing<'_>, out: &mut Reply, depth: usize) -> mlua::Result<()> {
+    to.state.makes(out.len() - to.start)?;
+    let proto = to.state.proto.get();
     match value {
         Value::String(bytes) => out.bulk(&bytes.as_bytes()),
         Value::Boolean(value) => match proto {
@@ -143,7 +153,7 @@ fn write(value: &Value, proto: Protocol, out: &mut Reply, depth: usize) -> mlua:
         },
         Value::Integer(value) => out.integer(*value),
         Value::Number(value) => out.integer(to_i64(*value)),
-        Value::Table(table) => write_table(table, proto, out, depth)?,
+        Value::Table(table) => write_table(table, to, out, depth)?,
         _ => out.null(),
     }
     Ok(())
@@ -161,7 +171,7 @@ fn one_line(text: &LuaString) -> String {
     text.to_string_lossy().replace(['\r', '\n'], " ")
 }
 
-fn write_table(table: &Table, proto: Protocol, out: &mut Reply, depth: usize) -> mlua::Result<()> {
+fn write_table(table: &Table, to: &Writing<'_>, out: &mut Reply, depth: usize) -> mlua::Result<()> {
     if depth >= DEEPEST_REPLY {
         out.error("ERR reached lua stack limit");
         return Ok(());
@@ -183,9 +193,9 @@ fn write_table(table: &Table, proto: Protocol, out: &mut Reply, depth: usize) ->
         let mark = out.deferred_map();
         let mut pairs = 0;
         map.for_each(|key: Value, value: Value| {
-            write(&key, proto, out, depth + 1)?;
+            write(&key, to, out, depth + 1)?;
             pairs += 1;
-            write(&value, proto, out, depth + 1)
+            write(&value, to, out, depth + 1)
         })?;
         out.finish_map(mark, pairs);
         return Ok(());
@@ -195,7 +205,7 @@ fn write_table(table: &Table, proto: Protocol, out: &mut Reply, depth: usize) ->
         let mut members = 0;
         set.for_each(|member: Value, _: Value| {
             members += 1;
-            write(&member, proto, out, depth + 1)
+            write(&member, to, out, depth + 1)
         })?;
         out.finish_set(mark, members);
         return Ok(());
@@ -219,7 +229,7 @@ fn write_table(table: &Table, proto: Protocol, out: &mut Reply, depth: usize) ->
         if value.is_nil() {
             break;
         }
-        write(&value, proto, out, depth + 1)?;
+        write(&value, to, out, depth + 1)?;
         count += 1;
     }
     out.finish_array(mark, count);

@@ -15,6 +15,8 @@ use crate::vm::State;
 const VERSION: &str = "7.0.15";
 const VERSION_NUM: u32 = 0x0007_000f;
 
+/// Longest message that is logged, as in Redis.
+const MESSAGE_BYTES: usize = 1024;
 const ONE_ARGUMENT: &str = "ERR wrong number of arguments";
 
 /// What is there while a library is loaded, too.
@@ -60,10 +62,9 @@ pub(crate) fn running(lua: &Lua, state: &Rc<State>, table: &Table) -> mlua::Resu
     })?;
     table.raw_set("setresp", setresp)?;
     let at = Rc::clone(state);
-    let acl = lua.create_function(move |lua, args: MultiValue| {
+    let acl = lua.create_function(move |_, args: MultiValue| {
         let mut owned = OwnedArgs::default();
-        arguments(&args, &mut owned)?;
-        let _ = lua;
+        arguments(&args, &at, &mut owned)?;
         match at.host()?.may_run(owned.as_args()) {
             Some(allowed) => Ok(allowed),
             None => Err(errors::reply("ERR Invalid command passed to redis.acl_check_cmd()")),
@@ -104,14 +105,18 @@ fn replication(lua: &Lua, table: &Table) -> mlua::Result<()> {
 }
 
 /// Copies a call's arguments; numbers become text.
-fn arguments(values: &MultiValue, out: &mut OwnedArgs) -> mlua::Result<()> {
+fn arguments(values: &MultiValue, state: &State, out: &mut OwnedArgs) -> mlua::Result<()> {
     if values.is_empty() {
         return Err(errors::reply("ERR Please specify at least one argument for this redis lib call"));
     }
     let mut digits = Vec::new();
     for value in values {
         match value {
-            Value::String(bytes) => out.push(&bytes.as_bytes()),
+            Value::String(bytes) => {
+                let bytes = bytes.as_bytes();
+                state.makes(out.bytes().saturating_add(bytes.len()))?;
+                out.push(&bytes);
+            }
             Value::Integer(value) if value.unsigned_abs() < 100_000_000_000_000_000 => {
                 digits.clear();
                 std::io::Write::write_fmt(&mut digits, format_args!("{value}"))?;
@@ -137,7 +142,7 @@ fn arguments(values: &MultiValue, out: &mut OwnedArgs) -> mlua::Result<()> {
 fn call(lua: &Lua, state: &State, values: MultiValue, raise: bool) -> mlua::Result<Value> {
     let host = state.host()?;
     let mut buffers = state.take_buffers();
-    let outcome = arguments(&values, &mut buffers.args).and_then(|()| {
+    let outcome = arguments(&values, state, &mut buffers.args).and_then(|()| {
         buffers.reply.set_proto(state.proto.get());
         host.call(buffers.args.as_args(), &mut buffers.reply);
         let reply = buffers.reply.as_slice();
@@ -208,6 +213,10 @@ fn log(lua: &Lua, state: &State, args: &[Value]) -> mlua::Result<()> {
                 message.push(b' ');
             }
             message.extend_from_slice(&text.as_bytes());
+        }
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(MESSAGE_BYTES);
+            break;
         }
     }
     state.log(level, &message);

@@ -22,6 +22,8 @@ use crate::{bit, cjson, cmsgpack, convert, redis, structs};
 const SCRIPT_NAME: &str = "@user_script";
 /// Instructions between two looks at the world around a running script.
 const PAUSE_EVERY: u32 = 100_000;
+/// The same in values that are written or read on the script's behalf.
+const PAUSE_EVERY_VALUE: u32 = 1 << 14;
 /// Runs between two looks at what scripts have left behind.
 const TIDY_EVERY: u32 = 64;
 
@@ -97,6 +99,13 @@ impl Failure {
         Self { message: message.into(), place: None }
     }
 
+    fn of(error: &mlua::Error) -> Self {
+        match error.downcast_ref::<Raised>() {
+            Some(Raised::Killed(why)) => Self::new(*why),
+            _ => Self::new(format!("ERR {}", first_line(&error.to_string()))),
+        }
+    }
+
     /// The text of the answer; `what` is the script's SHA-1 or the function's name.
     pub fn text(&self, what: &str) -> Vec<u8> {
         let mut text = self.message.clone();
@@ -125,6 +134,8 @@ pub(crate) struct State {
     pub(crate) registering: RefCell<Option<Vec<RegisteredFunction>>>,
     /// Tables that scripts see, and what is behind them.
     pub(crate) covers: RefCell<Vec<(Table, Table)>>,
+    /// Values of which something was made, see [`State::makes`].
+    made: Cell<u32>,
     limits: Limits,
 }
 
@@ -138,6 +149,23 @@ pub(crate) struct Buffers {
 impl State {
     pub(crate) fn host(&self) -> mlua::Result<Rc<dyn Host>> {
         self.host.borrow().clone().ok_or_else(|| errors::reply("ERR no script is running"))
+    }
+
+    /// That of the machine which `lua` is.
+    pub(crate) fn of(lua: &Lua) -> mlua::Result<Rc<Self>> {
+        let state = lua.app_data_ref::<Rc<Self>>().map(|state| Rc::clone(&state));
+        state.ok_or_else(|| errors::raw("this is no machine for scripts"))
+    }
+
+    /// To be called for each value of which something is made outside of the machine that is `bytes` long by now: arguments, an
+    /// answer, JSON. Where values have parts in common that can be far more than they take themselves, and take long.
+    pub(crate) fn makes(&self, bytes: usize) -> mlua::Result<()> {
+        if bytes > self.limits.memory_bytes.saturating_mul(2) {
+            return Err(errors::raw("not enough memory"));
+        }
+        let made = self.made.get().wrapping_add(1);
+        self.made.set(made);
+        if made.is_multiple_of(PAUSE_EVERY_VALUE) { pause(self).map(drop) } else { Ok(()) }
     }
 
     pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
@@ -193,6 +221,7 @@ impl Machine {
         let libs = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libs, LuaOptions::default())?;
         let state = Rc::new(State { limits, ..State::default() });
+        lua.set_app_data(Rc::clone(&state));
         let (xpcall, rawset): (Function, Function) =
             (lua.globals().raw_get("xpcall")?, lua.globals().raw_get("rawset")?);
         let real = sandbox::prepare(&lua)?;
@@ -247,13 +276,7 @@ impl Machine {
                 let text = text.map_or_else(|| "unknown error".into(), |text| text.to_string_lossy());
                 Failure::new(format!("ERR {text}"))
             })),
-            Err(error) => {
-                let failure = match error.downcast_ref::<Raised>() {
-                    Some(Raised::Killed(why)) => Failure::new(*why),
-                    _ => Failure::new(format!("ERR {}", first_line(&error.to_string()))),
-                };
-                Err(self.state.failure.borrow_mut().take().unwrap_or(failure))
-            }
+            Err(error) => Err(self.state.failure.borrow_mut().take().unwrap_or_else(|| Failure::of(&error))),
         }
     }
 
@@ -261,8 +284,7 @@ impl Machine {
     pub(crate) fn end(&self, outcome: mlua::Result<(bool, Value)>, out: &mut Reply) -> Result<(), Failure> {
         let start = out.len();
         let result = self.outcome(outcome).and_then(|answer| {
-            convert::to_reply(&answer, self.state.proto.get(), out)
-                .map_err(|error| Failure::new(format!("ERR {error}")))
+            convert::to_reply(&answer, &self.state, out).map_err(|error| Failure::of(&error))
         });
         if result.is_err() {
             out.truncate(start);
@@ -408,5 +430,60 @@ fn pause(state: &State) -> mlua::Result<VmState> {
     match state.killed.get() {
         Some(why) => Err(mlua::Error::external(Raised::Killed(why))),
         None => Ok(VmState::Continue),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Answers every call with OK, and keeps nothing.
+    struct Anybody;
+
+    impl Host for Anybody {
+        fn call(&self, _: Args<'_>, out: &mut Reply) {
+            out.ok();
+        }
+
+        fn may_run(&self, _: Args<'_>) -> Option<bool> {
+            Some(true)
+        }
+
+        fn log(&self, _: LogLevel, message: &[u8]) {
+            assert!(message.len() <= 1024);
+        }
+
+        fn pause(&self) -> Verdict {
+            Verdict::GoOn
+        }
+    }
+
+    /// Values that have parts in common stand for far more than they take: whatever is made of them has an end.
+    #[test]
+    fn what_is_made_of_values_is_bounded() {
+        let vm = Vm::new(Limits { memory_bytes: 2 << 20 }).unwrap();
+        let twice = "local t = {1} for i = 1, 60 do t = {t, t} end ";
+        let long = "local s = string.rep('x', 100000) ";
+        for (code, why) in [
+            (format!("{twice} return t"), "not enough memory"),
+            (format!("{twice} return cjson.encode(t)"), "not enough memory"),
+            ("cjson.encode_sparse_array(false, 0) return cjson.encode({[1e15] = 1})".into(), "not enough memory"),
+            ("local t = {} for i = 1, 99 do t[i] = 1 end for i = 1, 9 do local u = {} for j = 1, 99 do u[j] = t end t = u end \
+              return cmsgpack.pack(t)".into(), "not enough memory"),
+            (format!("{long} local t = {{}} for i = 1, 99 do t[i] = s end return redis.call('MSET', unpack(t))"),
+             "not enough memory"),
+        ] {
+            let (sha, mut out) = (sha1(code.as_bytes()), Reply::default());
+            vm.compile(sha, code.as_bytes()).unwrap();
+            let failure = vm.run(sha, (Args::default(), Args::default()), Rc::new(Anybody), &mut out).unwrap_err();
+            let text = String::from_utf8(failure.message).unwrap();
+            assert!(text.contains(why), "{code}: {text}");
+        }
+        let code = format!("{long} redis.log(redis.LOG_WARNING, s, s, s) return redis.call('SET', 'k', s)");
+        let (sha, mut out) = (sha1(code.as_bytes()), Reply::default());
+        vm.compile(sha, code.as_bytes()).unwrap();
+        vm.run(sha, (Args::default(), Args::default()), Rc::new(Anybody), &mut out).unwrap();
+        assert_eq!(out.as_slice(), b"+OK\r\n");
     }
 }
