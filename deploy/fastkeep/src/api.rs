@@ -264,7 +264,7 @@ impl Api {
             let state = if self.why_not_ready().is_none() { "serving" } else { "not ready" };
             nodes.push(json!({
                 "id": owner, "kind": "proxy", "zone": self.zone, "address": format!("port {}", proxy.port()),
-                "state": state, "engine": proxy_shard::engine_version(), "detail": self.why_not_ready(),
+                "state": state, "engine": proxy_shard::ENGINE_VERSION, "detail": self.why_not_ready(),
             }));
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);

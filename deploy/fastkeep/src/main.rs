@@ -20,10 +20,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
-    // For tests of upgrades only; see `proxy_shard::pose_as_next_version`.
-    if std::env::var_os("FASTKEEP_POSE_AS_NEXT_VERSION").is_some() {
-        proxy_shard::pose_as_next_version();
-    }
     let ended = match matches.subcommand() {
         Some(("up", given)) => cli::settings(given).and_then(up::run),
         Some(("logsvc", given)) => cli::settings(given).and_then(process::run_logsvc),

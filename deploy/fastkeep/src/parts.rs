@@ -168,7 +168,7 @@ pub fn snapshotter(policy: &SnapshotPolicy, shards: u32, work: &Path) -> Snapsho
         keep_days: policy.keep_days,
         keep_log_snapshots: policy.keep_log_snapshots,
         segments: policy.segments,
-        engine_version: proxy_shard::engine_version(),
+        engine_version: proxy_shard::ENGINE_VERSION,
         ..SnapshotterConfig::default()
     }
 }
@@ -239,9 +239,16 @@ impl Restorer for SnapshotRestorer {
             progress.bytes.store(now.bytes, Relaxed);
             progress.total_bytes.store(now.total_bytes, Relaxed);
         };
-        let restored = snapshot_repo::restore_with_log(&self.repository, shard, trim, into, told)
-            .await
-            .map_err(|error| error.to_string())?;
+        let restored = snapshot_repo::restore_with_log(
+            &self.repository,
+            shard,
+            trim,
+            proxy_shard::ENGINE_VERSION,
+            into,
+            told,
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         if restored.is_none() && trim > 0 {
             return Err(format!(
                 "the log of shard {shard} begins after position {trim}, and there is no snapshot of what was before; \

@@ -10,8 +10,8 @@ use common::{Cluster, until};
 use logsvc_api::Block;
 use logsvc_client::conformance::{self, Primary, read_all};
 use logsvc_client::wire::{
-    Answer, FrameReader, FrameSender, Hello, MAX_FRAME_BYTES, Request, Role, encode_frame, frame_queue, kind,
-    write_frames,
+    Answer, FrameReader, FrameSender, Hello, MAX_FRAME_BYTES, OLDEST_VERSION, Request, Role, VERSION,
+    Welcome, Writer, encode_frame, frame_queue, kind, write_frames,
 };
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -45,15 +45,22 @@ async fn a_replica_that_was_down_catches_up() {
 
 /// A connection of another program's kind: frames as docs/log-protocol.md has them.
 async fn raw_client(address: &str) -> (FrameReader, FrameSender) {
+    let hello =
+        Hello { version: VERSION, role: Role::Client, cluster: 0, replica: 0, az: "elsewhere".into() };
+    let (mut reader, queue) = say(address, |out| hello.encode(out)).await;
+    assert_eq!(reader.next().await.unwrap().unwrap().kind, kind::WELCOME);
+    (reader, queue)
+}
+
+/// A connection that has said hello.
+async fn say(address: &str, hello: impl FnOnce(&mut Writer)) -> (FrameReader, FrameSender) {
     let (read, write) = TcpStream::connect(address).await.unwrap().into_split();
     let (queue, frames) = frame_queue();
     tokio::spawn(write_frames(Box::new(write), frames));
-    let mut reader = FrameReader::new(Box::new(read), MAX_FRAME_BYTES);
-    let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: "elsewhere".into() };
+    let reader = FrameReader::new(Box::new(read), MAX_FRAME_BYTES);
     let mut bytes = Vec::new();
-    encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
+    encode_frame(&mut bytes, kind::HELLO, 0, hello);
     assert!(queue.send(bytes));
-    assert_eq!(reader.next().await.unwrap().unwrap().kind, kind::WELCOME);
     (reader, queue)
 }
 
@@ -70,6 +77,36 @@ async fn next_blocks(reader: &mut FrameReader, id: u64) -> Vec<Block> {
     match Answer::decode(frame.kind, frame.body).unwrap() {
         Answer::Blocks(blocks) => blocks.into_iter().map(|block| Block::decode(block).unwrap()).collect(),
         other => panic!("{other:?}"),
+    }
+}
+
+/// Both ends speak the newest version that both know; a newer one's hello may be longer, and who is too old is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_are_agreed() {
+    let cluster = Cluster::start(1).await;
+    let hello =
+        |version| Hello { version, role: Role::Client, cluster: 0, replica: 0, az: "elsewhere".into() };
+    let newer = say(&cluster.addresses[0], |out| {
+        hello(VERSION + 7).encode(out);
+        out.text("what only newer ones know");
+    });
+    let welcome = newer.await.0.next().await.unwrap().unwrap();
+    assert_eq!(welcome.kind, kind::WELCOME);
+    assert_eq!(Welcome::decode(welcome.body).unwrap().version, VERSION);
+
+    let too_old = say(&cluster.addresses[0], |out| hello(OLDEST_VERSION - 1).encode(out));
+    let refused = too_old.await.0.next().await.unwrap().unwrap();
+    let Answer::Error { error, .. } = Answer::decode(refused.kind, refused.body).unwrap() else {
+        panic!("not an error")
+    };
+    assert!(error.to_string().contains("protocol version"), "{error}");
+
+    // Nor does a client go on with a replica that speaks what it doesn't.
+    for version in [OLDEST_VERSION - 1, VERSION + 1] {
+        let mut out = Writer(Vec::new());
+        let welcome = Welcome { version, cluster: 0, replica: 1, az: "a".into(), shards: 1 };
+        welcome.encode(&mut out);
+        assert!(Welcome::decode(out.0.into()).is_err());
     }
 }
 

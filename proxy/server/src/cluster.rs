@@ -20,7 +20,7 @@ use config_cluster::{
 use logsvc_api::ShardId;
 use logsvc_client::{LogError, LogService, MetaValue};
 use parking_lot::{Mutex, RwLock};
-use proxy_shard::{Hold, Role, engine_version};
+use proxy_shard::{ENGINE_VERSION, Hold, Role};
 use rand::Rng;
 use rustls::ClientConfig;
 use tokio::sync::{Notify, watch};
@@ -192,7 +192,7 @@ impl Cluster {
             tls: self.tls,
             endpoints: self.endpoints.clone(),
             http: self.config.http.clone(),
-            engine_version: engine_version(),
+            engine_version: ENGINE_VERSION,
             link_key: self.link_key.clone(),
             leaving: self.leaving.load(Relaxed),
             beat: now_ms.max(0) as u64,

@@ -34,5 +34,5 @@ pub use restore::{NoSnapshots, Replayer, RestoreError, Restored, Restorer, repla
 pub use shard::{OUT_OF_MEMORY, Role, Shard, Unserved};
 pub use status::{RestoreProgress, ShardStatus};
 pub use tracking::Caller;
-pub use version::{engine_version, pose_as_next_version};
+pub use version::ENGINE_VERSION;
 pub use watch::WatchId;

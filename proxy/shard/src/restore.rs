@@ -12,7 +12,7 @@ use proxy_store::{AccessRule, Effect, Keyspace, Limits, PREFETCHED, Spot, effect
 use smallvec::SmallVec;
 
 use crate::keeper::unix_ms;
-use crate::{RestoreProgress, engine_version};
+use crate::{ENGINE_VERSION, RestoreProgress};
 
 /// Bytes asked of the log at once.
 pub(crate) const READ_BYTES: usize = 4 << 20;
@@ -45,8 +45,7 @@ pub enum RestoreError {
     },
     /// A record of a newer version of this program. Nothing of it is applied; an upgraded node goes on from here.
     #[error(
-        "position {position} was written by engine version {version}, this node understands {}: upgrade it",
-        engine_version()
+        "position {position} was written by engine version {version}, this node understands {ENGINE_VERSION}: upgrade it"
     )]
     Newer {
         /// First position that isn't applied.
@@ -137,7 +136,7 @@ pub(crate) fn apply_block(
     let header = &block.header;
     let (mut position, mut chain) = at;
     let broken = |position, what: String| Err(RestoreError::Chain { position, what });
-    if header.engine_version > engine_version() {
+    if header.engine_version > ENGINE_VERSION {
         return Err(RestoreError::Newer { position: position + 1, version: header.engine_version });
     }
     if header.first_position > position + 1 {
@@ -193,17 +192,22 @@ fn prefetch<'a>(ks: &Keyspace, records: impl Iterator<Item = Record<'a>>) {
 ///
 /// # Errors
 /// As [`Replayer::apply_block`], or when the log can't be read.
-pub async fn replay(log: &dyn LogService, shard: ShardId, from: Replayer) -> Result<Replayer, RestoreError> {
-    catch_up(log, shard, from, &RestoreProgress::default()).await
+pub async fn replay(
+    log: &dyn LogService,
+    shard: ShardId,
+    mut from: Replayer,
+) -> Result<Replayer, RestoreError> {
+    catch_up(log, shard, &mut from, &RestoreProgress::default()).await?;
+    Ok(from)
 }
 
 /// Reads and applies until the log's tail, as it is when the reading gets there.
 pub(crate) async fn catch_up(
     log: &dyn LogService,
     shard: ShardId,
-    mut state: Replayer,
+    state: &mut Replayer,
     progress: &RestoreProgress,
-) -> Result<Replayer, RestoreError> {
+) -> Result<(), RestoreError> {
     loop {
         let target = log.describe(shard).await?.tail;
         progress.target.store(target, Relaxed);
@@ -212,7 +216,7 @@ pub(crate) async fn catch_up(
             return Err(RestoreError::Chain { position: state.position, what });
         }
         if target == state.position {
-            return Ok(state);
+            return Ok(());
         }
         while state.position < target {
             let blocks = log.read(shard, state.position + 1, READ_BYTES, Duration::from_millis(200)).await?;
@@ -245,7 +249,11 @@ pub(crate) async fn restore(
         state.ks.set_durable(position);
         progress.position.store(position, Relaxed);
     }
-    catch_up(&*log, shard, state, progress).await
+    match catch_up(&*log, shard, &mut state, progress).await {
+        // It has what it understands; following, it stops there and says so.
+        Ok(()) | Err(RestoreError::Newer { .. }) => Ok(state),
+        Err(error) => Err(error),
+    }
 }
 
 fn total_keys(ks: &Keyspace) -> u64 {

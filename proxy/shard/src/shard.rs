@@ -487,7 +487,7 @@ impl Shard {
         if self.builder.is_empty() || !matches!(self.role, Role::Primary | Role::Draining) {
             return;
         }
-        let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, crate::engine_version());
+        let block = self.builder.seal(term.epoch, self.now_ms.max(0) as u64, crate::ENGINE_VERSION);
         // As of this wake: earlier than it is sent, which is the safe side for the lease.
         term.in_flight.push_back((self.builder.tail(), self.now));
         self.status.blocks.fetch_add(1, Relaxed);

@@ -1,18 +1,7 @@
-//! The version of the engine: which records this process writes and understands.
+//! The version of the engine: which records this build writes and understands.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use proxy_store::effect;
 
-use proxy_store::effect::ENGINE_VERSION;
-
-static POSES_AS_NEXT: AtomicBool = AtomicBool::new(false);
-
-/// Newest engine version whose records this process understands, and that it writes.
-pub fn engine_version() -> u16 {
-    ENGINE_VERSION + u16::from(POSES_AS_NEXT.load(Relaxed))
-}
-
-/// From now on this process poses as the next version: the same records under a higher number. Tests of upgrades need two builds
-/// that differ; this spares them the second one.
-pub fn pose_as_next_version() {
-    POSES_AS_NEXT.store(true, Relaxed);
-}
+/// Newest engine version whose records this build understands, and that it writes. A build with `next-version` is the next one
+/// with the same records: tests upgrade to it.
+pub const ENGINE_VERSION: u16 = effect::ENGINE_VERSION + cfg!(feature = "next-version") as u16;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use logsvc_api::{BlockBuilder, RecordKind, ShardId};
 use logsvc_client::memory::MemoryLog;
 use logsvc_client::{Appender, Claim, LogService};
-use proxy_shard::{Host, Keeper, NoSnapshots, Orders, Role, Shard, ShardConfig, ShardStatus, engine_version};
+use proxy_shard::{ENGINE_VERSION, Host, Keeper, NoSnapshots, Orders, Role, Shard, ShardConfig, ShardStatus};
 
 struct Quiet;
 
@@ -74,13 +74,13 @@ async fn a_follower_stops_before_a_newer_record() {
     let work = async {
         let log: Arc<dyn LogService> = Arc::new(MemoryLog::new(1));
         let mut other = Other::claim(&log).await;
-        other.append(engine_version());
+        other.append(ENGINE_VERSION);
         let status = follow(&log);
         wait_for("it does not follow", || status.role() == Role::Replica).await;
-        other.append(engine_version());
+        other.append(ENGINE_VERSION);
         wait_for("it does not follow on", || status.position.load(Relaxed) == 2).await;
-        other.append(engine_version() + 1);
-        other.append(engine_version());
+        other.append(ENGINE_VERSION + 1);
+        other.append(ENGINE_VERSION);
         wait_for("it does not stop", || status.note().contains("upgrade")).await;
         log.release_lease(0, other.epoch).await.unwrap();
         // It sees the lag, and the lease that is free, and still claims nothing.
@@ -88,6 +88,10 @@ async fn a_follower_stops_before_a_newer_record() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!((status.position.load(Relaxed), status.role()), (2, Role::Replica));
         assert_eq!((status.lag(), log.describe(0).await.unwrap().epoch), (2, other.epoch));
+        // One that begins now gets as far, and no further.
+        let late = follow(&log);
+        wait_for("the late one does not stop", || late.note().contains("upgrade")).await;
+        assert_eq!((late.position.load(Relaxed), late.role()), (2, Role::Replica));
     };
     tokio::task::LocalSet::new().run_until(work).await;
 }
@@ -97,7 +101,7 @@ async fn a_follower_claims_what_was_given_back_and_nothing_before() {
     let work = async {
         let log: Arc<dyn LogService> = Arc::new(MemoryLog::new(1));
         let mut other = Other::claim(&log).await;
-        other.append(engine_version());
+        other.append(ENGINE_VERSION);
         let status = follow(&log);
         wait_for("it does not follow", || status.position.load(Relaxed) == 1).await;
         assert_eq!(status.role(), Role::Replica);

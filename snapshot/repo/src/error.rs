@@ -20,6 +20,11 @@ pub enum RepoError {
     /// A manifest that can't be trusted.
     #[error("manifest {path}: {what}")]
     Manifest { path: String, what: String },
+    /// A snapshot of records that this program doesn't understand.
+    #[error(
+        "snapshot at position {position} needs engine version {needed}, this program has {have}: upgrade it"
+    )]
+    Newer { position: Position, needed: u16, have: u16 },
     /// A segment that isn't what its manifest says.
     #[error("segment {path}: {what}")]
     Segment { path: String, what: String },

@@ -67,13 +67,14 @@ pub async fn restore(
     restore_segments(repo, &manifest, keyspace, &mut progress).await.map(Some)
 }
 
-/// As [`restore`], but when the newest snapshot is damaged an older one is taken, provided that the log still holds
-/// everything after it. `log_trim`: the last position that is no longer in the log. Each snapshot that was passed over
-/// is logged as an error.
+/// As [`restore`], but when the newest snapshot is damaged, or of records newer than `engine_version`, an older one is taken,
+/// provided that the log still holds everything after it. `log_trim`: the last position that is no longer in the log. Each
+/// snapshot that was passed over is logged as an error.
 pub async fn restore_with_log(
     repo: &Repository,
     shard: u32,
     log_trim: Position,
+    engine_version: u16,
     keyspace: &mut Keyspace,
     mut progress: impl FnMut(RestoreProgress),
 ) -> Result<Option<Restored>, RepoError> {
@@ -83,6 +84,9 @@ pub async fn restore_with_log(
             break;
         }
         let result = match listed.manifest {
+            Ok(Manifest { engine_version: needed, position, .. }) if needed > engine_version => {
+                Err(RepoError::Newer { position, needed, have: engine_version })
+            }
             Ok(manifest) => restore_segments(repo, &manifest, keyspace, &mut progress).await,
             Err(error) => Err(error),
         };

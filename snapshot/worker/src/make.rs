@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use logsvc_client::{LogService, ShardDescription};
 use proxy_store::Position;
 use snapshot_rdb::About;
-use snapshot_repo::{Manifest, NewSnapshot, Repository, Segment};
+use snapshot_repo::{Manifest, NewSnapshot, RepoError, Repository, Segment};
 
 use crate::buckets::Buckets;
 use crate::config::SnapshotterConfig;
@@ -53,6 +53,10 @@ impl Maker {
         let previous = self.repo.latest(shard).await?;
         let log = self.log.describe(shard).await?;
         let from = start(previous.as_ref());
+        let (needed, have) = (from.engine_version, self.config.engine_version);
+        if needed > have {
+            return Err(RepoError::Newer { position: from.position, needed, have }.into());
+        }
         if log.trim > from.position {
             return Err(SnapshotError::LogGone { trim: log.trim, snapshot: from.position });
         }

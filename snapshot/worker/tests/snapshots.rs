@@ -16,7 +16,7 @@ use proxy_store::types::End;
 use proxy_store::{Key, Keyspace, Limits, slot_of};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use snapshot_repo::{Location, RepoConfig, Repository, S3Config, restore, restore_with_log};
+use snapshot_repo::{Location, RepoConfig, RepoError, Repository, S3Config, restore, restore_with_log};
 use snapshot_worker::{Maker, SnapshotError, Snapshotter, SnapshotterConfig};
 use tests_harness::S3Server;
 
@@ -373,9 +373,10 @@ async fn damaged_segments_are_named_and_never_built_upon() {
 
     // The log after the older snapshot is still there, so that one will do. Were it gone, it would not.
     let mut keyspace = Keyspace::new(Limits::default());
-    let restored = restore_with_log(&world.repo, 0, 1, &mut keyspace, |_| ()).await.unwrap().unwrap();
+    let restored =
+        restore_with_log(&world.repo, 0, 1, ENGINE_VERSION, &mut keyspace, |_| ()).await.unwrap().unwrap();
     assert_eq!((restored.position, keyspace.len(0)), (1, 1));
-    assert!(restore_with_log(&world.repo, 0, 2, &mut keyspace, |_| ()).await.is_err());
+    assert!(restore_with_log(&world.repo, 0, 2, ENGINE_VERSION, &mut keyspace, |_| ()).await.is_err());
 
     // The next snapshot would have to read the damaged segment: it fails, and the log stays.
     world.set("a", "3");
@@ -419,6 +420,20 @@ async fn records_of_a_newer_engine_are_left_in_the_log() {
     assert!(
         matches!(refused, Err(SnapshotError::EngineVersion { needed, .. }) if needed == ENGINE_VERSION + 1)
     );
+
+    // A newer snapshotter takes it up. What it makes then, older programs don't touch: they begin at the snapshot before.
+    let mut newer = world.maker();
+    newer.config.engine_version += 1;
+    newer.config.keep_log_snapshots = 1;
+    let made = newer.make(0, true).await.unwrap().manifest.unwrap();
+    assert_eq!((made.position, made.engine_version), (2, ENGINE_VERSION + 1));
+    assert!(matches!(world.maker().make(0, true).await, Err(SnapshotError::Repo(RepoError::Newer { .. }))));
+    for (version, position) in [(ENGINE_VERSION, 1), (ENGINE_VERSION + 1, 2)] {
+        let mut keyspace = Keyspace::new(Limits::default());
+        let restored =
+            restore_with_log(&world.repo, 0, 1, version, &mut keyspace, |_| ()).await.unwrap().unwrap();
+        assert_eq!((restored.position, keyspace.len(0)), (position, position));
+    }
 }
 
 #[tokio::test]

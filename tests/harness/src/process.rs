@@ -60,6 +60,8 @@ pub fn ports_in_a_row(count: usize) -> u16 {
 pub struct Fastkeep {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// Another build than [`binary`].
+    build: Option<PathBuf>,
     /// Where it runs, if not on the test's own host.
     host: Option<Host>,
     /// Standard error of all runs is appended here.
@@ -70,7 +72,7 @@ impl Fastkeep {
     /// `fastkeep ARGUMENTS`, logging to the file `log`.
     pub fn new(arguments: &[&str], log: &Path) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Self { arguments, environment: Vec::new(), host: None, log: log.to_owned() }
+        Self { arguments, environment: Vec::new(), build: None, host: None, log: log.to_owned() }
     }
 
     /// `fastkeep up` on `data` with free ports and further arguments.
@@ -93,6 +95,12 @@ impl Fastkeep {
         self
     }
 
+    /// The same command line of another build.
+    pub fn of_build(mut self, binary: &Path) -> Self {
+        self.build = Some(binary.to_owned());
+        self
+    }
+
     /// Runs it on a host of a network, where its HTTP port listens.
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
@@ -101,9 +109,10 @@ impl Fastkeep {
     }
 
     fn command(&self) -> Command {
-        let Some(host) = &self.host else { return Command::new(binary()) };
+        let binary = self.build.clone().unwrap_or_else(binary);
+        let Some(host) = &self.host else { return Command::new(binary) };
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", host.namespace().display())).arg("--").arg(binary());
+        command.arg(format!("--net={}", host.namespace().display())).arg("--").arg(binary);
         command
     }
 

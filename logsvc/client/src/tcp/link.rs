@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::Shared;
 use crate::wire::{
     Answer, Complaint, Frame, FrameReader, FrameSender, Hello, LinkTls, MAX_FRAME_BYTES, Request, Role,
-    Welcome, connect, encode_frame, frame_queue, kind, write_frames,
+    VERSION, Welcome, connect, encode_frame, frame_queue, kind, write_frames,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -142,7 +142,7 @@ impl Link {
         let (read, write) = connect(&self.address, self.tls.as_ref(), CONNECT_TIMEOUT).await?;
         let (queue, frames) = frame_queue();
         tokio::spawn(write_frames(write, frames));
-        let hello = Hello { role: Role::Client, cluster: 0, replica: 0, az: String::new() };
+        let hello = Hello { version: VERSION, role: Role::Client, cluster: 0, replica: 0, az: String::new() };
         let mut bytes = Vec::new();
         encode_frame(&mut bytes, kind::HELLO, 0, |out| hello.encode(out));
         queue.send(bytes);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use logsvc_api::{Block, Epoch, Position, ShardId};
 
-use super::{MAGIC, Reader, VERSION, WireError, Writer};
+use super::{MAGIC, OLDEST_VERSION, Reader, VERSION, WireError, Writer};
 use crate::{
     Claim, Claimed, LogError, MetaValue, ReplicaDescription, ReplicaPart, ReplicaState, ShardDescription,
 };
@@ -85,6 +85,8 @@ pub enum Role {
 /// First frame of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
+    /// What both ends speak from now on: sent, the newest version that the sender speaks; received, the newest of both.
+    pub version: u16,
     /// Who connects.
     pub role: Role,
     /// The cluster that it belongs to; 0 = doesn't know yet.
@@ -99,7 +101,7 @@ impl Hello {
     /// Writes the fields.
     pub fn encode(&self, out: &mut Writer) {
         out.0.extend_from_slice(&MAGIC);
-        out.u16(VERSION).u8(self.role as u8).u64(self.cluster).u64(self.replica).text(&self.az);
+        out.u16(self.version).u8(self.role as u8).u64(self.cluster).u64(self.replica).text(&self.az);
     }
 
     /// Reads the fields.
@@ -110,7 +112,7 @@ impl Hello {
             return Err(WireError::Unknown { what: "magic", number: magic.into() });
         }
         let version = reader.u16()?;
-        if version != VERSION {
+        if version < OLDEST_VERSION {
             return Err(WireError::Unknown { what: "protocol version", number: version.into() });
         }
         let role = match reader.u8()? {
@@ -118,15 +120,20 @@ impl Hello {
             2 => Role::Peer,
             other => return Err(WireError::Unknown { what: "role", number: other.into() }),
         };
-        let hello = Self { role, cluster: reader.u64()?, replica: reader.u64()?, az: reader.text()? };
-        reader.end()?;
-        Ok(hello)
+        let (cluster, replica, az) = (reader.u64()?, reader.u64()?, reader.text()?);
+        // A newer one may have more to say.
+        if version <= VERSION {
+            reader.end()?;
+        }
+        Ok(Self { version: version.min(VERSION), role, cluster, replica, az })
     }
 }
 
 /// Answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
+    /// What both ends speak from now on.
+    pub version: u16,
     /// The cluster; 0 while the replica is fresh.
     pub cluster: u64,
     /// Id of the answering replica.
@@ -140,17 +147,18 @@ pub struct Welcome {
 impl Welcome {
     /// Writes the fields.
     pub fn encode(&self, out: &mut Writer) {
-        out.u16(VERSION).u64(self.cluster).u64(self.replica).text(&self.az).u32(self.shards);
+        out.u16(self.version).u64(self.cluster).u64(self.replica).text(&self.az).u32(self.shards);
     }
 
     /// Reads the fields.
     pub fn decode(body: Bytes) -> Result<Self, WireError> {
         let mut reader = Reader::new(body);
         let version = reader.u16()?;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(WireError::Unknown { what: "protocol version", number: version.into() });
         }
         let welcome = Self {
+            version,
             cluster: reader.u64()?,
             replica: reader.u64()?,
             az: reader.text()?,

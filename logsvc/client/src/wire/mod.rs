@@ -16,7 +16,9 @@ pub use frame::{Frame, FrameDecoder, MAX_FRAME_BYTES, encode_frame};
 pub use message::{Answer, Hello, Request, Role, Standing, Welcome, kind};
 pub use transport::{Complaint, Incoming, LinkTls, Outgoing, accept, connect};
 
-/// Version of the protocol. A server answers a hello of another version with an error and closes.
-pub const VERSION: u16 = 2;
+/// Newest version of the protocol that this build speaks. Both ends of a connection speak the older one's newest.
+pub const VERSION: u16 = 2 + cfg!(feature = "next-version") as u16;
+/// Oldest version that it still speaks.
+pub const OLDEST_VERSION: u16 = 2;
 /// First four bytes of a hello.
 pub const MAGIC: [u8; 4] = *b"FKLW";

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use logsvc_client::wire::{Complaint, Hello, LinkTls, Role, Standing};
+use logsvc_client::wire::{Complaint, Hello, LinkTls, Role, Standing, VERSION};
 use logsvc_client::{ROSTER, Roster};
 use logsvc_raft::{META_GROUP, NodeNumber};
 use parking_lot::{Mutex, RwLock};
@@ -220,7 +220,7 @@ pub async fn serve(config: ServerConfig) -> Result<ServerHandle, StartError> {
         shards: config.shards,
         peers: others(&roster, &config.az),
         roster: Mutex::new(roster),
-        hello: Hello { role: Role::Peer, cluster: 0, replica: 0, az: config.az.clone() },
+        hello: Hello { version: VERSION, role: Role::Peer, cluster: 0, replica: 0, az: config.az.clone() },
         tls: config.tls.clone(),
         complaint: Arc::default(),
         auto_replace: config.auto_replace,

@@ -99,6 +99,7 @@ async fn shake_hands(reader: &mut FrameReader, shared: &Shared, out: &Out) -> Op
         }
         Ok(hello) => {
             let welcome = Welcome {
+                version: hello.version,
                 cluster: standing.cluster,
                 replica: u64::from(shared.number.load(Relaxed)),
                 az: standing.az,
