@@ -45,6 +45,8 @@ const AHEAD_BYTES: usize = 256 * 1024;
 const AHEAD_CHUNK: usize = 4096;
 /// With so many bytes of requests at other workers or nodes, a client is not read from before all of them are answered.
 const ASKED_BYTES: usize = 16 << 20;
+/// Requests at other workers or nodes at one time, at most. What they will answer isn't known, and the client may not read it.
+const ASKED: usize = 64;
 /// What an unknown outcome looks like to a client.
 pub(crate) const UNCERTAIN: &[u8] =
     b"-UNCERTAIN the log did not confirm this in time: a write may or may not have been kept\r\n";
@@ -76,6 +78,12 @@ pub(crate) struct Conn {
     gone: Cell<bool>,
     /// Bytes of requests given to other workers since none of them was unanswered.
     asked: Cell<usize>,
+    /// As many requests are at other workers as may be: the next one waits until all of them are answered.
+    asks_enough: Cell<bool>,
+    /// How many that is, by the answers to those before.
+    may_ask: Cell<usize>,
+    /// The longest answer since none was unanswered, in bytes.
+    longest_answer: Cell<usize>,
     /// Something of it is on its way to another node: what follows must not overtake it.
     pub(crate) via_lane: Cell<bool>,
     /// Since when its next command is put off because nobody serves its slot.
@@ -231,6 +239,9 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
         asked: Cell::new(0),
+        asks_enough: Cell::new(false),
+        may_ask: Cell::new(ASKED),
+        longest_answer: Cell::new(0),
         via_lane: Cell::new(false),
         held_since: Cell::new(None),
         stalled_since: Cell::new(0),
@@ -330,7 +341,8 @@ impl Conn {
                 return self.poll_ahead(worker, cx);
             }
             let unread = self.out.borrow().bytes() as u64;
-            if unread > worker.shared.config.output_pause_bytes || self.asked.get() > ASKED_BYTES {
+            let asks_enough = self.asks_enough.get() || self.asked.get() > ASKED_BYTES;
+            if unread > worker.shared.config.output_pause_bytes || asks_enough {
                 self.blocked.set(true);
                 return Poll::Pending;
             }
@@ -356,7 +368,16 @@ impl Conn {
     pub(crate) fn expect(self: &Rc<Self>, worker: &Worker, batch: &mut Batch, merging: Merging) -> Ticket {
         self.hand_on(worker, batch);
         let ticket = self.out.borrow_mut().push_awaited();
-        self.merging.borrow_mut().push(Merging { ticket, ..merging });
+        let mut open = self.merging.borrow_mut();
+        open.push(Merging { ticket, ..merging });
+        // After long answers, only as many as would make up what may stay unread, should they all be as long.
+        let pause = worker.shared.config.output_pause_bytes as usize;
+        let most = (pause / self.longest_answer.get().max(1)).clamp(1, ASKED);
+        if open.len() == 1 {
+            self.may_ask.set(most);
+            self.longest_answer.set(0);
+        }
+        self.asks_enough.set(open.len() >= most.min(self.may_ask.get()));
         ticket
     }
 
@@ -383,6 +404,7 @@ impl Conn {
         let done = match bytes {
             None => Some(None),
             Some(bytes) => {
+                self.longest_answer.set(self.longest_answer.get().max(bytes.len()));
                 let open = &mut merging[at];
                 if let Some(place) = open.parts.get_mut(to.part as usize) {
                     *place = Some(bytes);
@@ -399,6 +421,7 @@ impl Conn {
         }
         if merging.is_empty() {
             self.asked.set(0);
+            self.asks_enough.set(false);
             self.via_lane.set(false);
         }
         drop(merging);
@@ -543,6 +566,7 @@ impl Conn {
     pub(crate) fn serve_by_hand(self: &Rc<Self>, worker: &Rc<Worker>) {
         let stuck =
             self.killed.get() || self.closing.get() || self.parked.get() || self.waits.get().is_some();
+        let stuck = stuck || self.asks_enough.get();
         if stuck || self.out.borrow().bytes() as u64 > worker.shared.config.output_pause_bytes {
             return;
         }
@@ -734,8 +758,8 @@ impl Conn {
                             break;
                         }
                     }
-                    if batch.reply.len() as u64 > pause {
-                        // The rest runs when the client has taken this.
+                    if batch.reply.len() as u64 > pause || self.asks_enough.get() {
+                        // The rest runs when the client has taken this, or the answers are here.
                         done.retry = done.used < buffer.len();
                         break;
                     }

@@ -122,6 +122,29 @@ fn a_client_that_never_reads_is_left_alone_and_then_dropped() {
     assert!(rest.len() < 2000 * value.len());
 }
 
+/// A pipeline for another worker's shard, whose answers nobody knows the length of before they come.
+#[test]
+fn a_client_that_never_reads_what_other_workers_answer_takes_little_memory() {
+    let server = server(2, 2, |config| {
+        config.output_pause_bytes = 256 * 1024;
+        config.output_stall_ms = 500;
+    });
+    let (mut deaf, mut other) = (server.client(), server.client());
+    let value = "v".repeat(100_000);
+    // One key of each shard.
+    assert_eq!([other.ask(&format!("SET a {value}")), other.ask(&format!("SET b {value}"))], ["+OK", "+OK"]);
+    deaf.send(&["GET a", "GET b"].repeat(2000));
+    let mut most = 0;
+    eventually(|| {
+        let list = other.ask("CLIENT LIST");
+        let shown = list.split(' ').filter_map(|field| field.strip_prefix("omem="));
+        most = shown.filter_map(|omem| omem.parse::<u64>().ok()).fold(most, u64::max);
+        server.handle.status().connections == 1
+    });
+    // What is asked at one time, and the replies of this worker in between.
+    assert!(most > 0 && most < 200 * 100_000, "of 400 MB in all: {most}");
+}
+
 #[test]
 fn too_many_clients() {
     let server = server(1, 1, |config| config.max_clients = 2);
