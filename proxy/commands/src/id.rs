@@ -152,6 +152,7 @@ pub enum Id {
     Dump,
     Restore,
     RestoreAsking,
+    Migrate,
     Sort,
     SortRo,
     PfAdd,

@@ -42,6 +42,12 @@ impl Row {
         if self.specs.iter().all(|spec| spec.flags.has(KeyFlags::NOT_KEY)) {
             return Err(KeysError::NoKeys);
         }
+        if self.id == Id::Migrate {
+            let flags = KeyFlags::RW | KeyFlags::ACCESS | KeyFlags::DELETE;
+            let keys = migrated(argc, &arg).ok_or(KeysError::BadCount)?;
+            keys.for_each(|at| found(at, flags));
+            return Ok(());
+        }
         for spec in self.specs {
             let begin = match spec.begin {
                 Begin::Index(begin) => begin as usize,
@@ -139,6 +145,23 @@ fn sort_destination<'a>(argc: usize, arg: impl Fn(usize) -> &'a [u8]) -> Option<
         at += 1;
     }
     destination
+}
+
+/// The keys of MIGRATE: the third argument, or all behind KEYS where that is empty. `None` when there are both, or none.
+fn migrated<'a>(argc: usize, arg: &impl Fn(usize) -> &'a [u8]) -> Option<std::ops::Range<usize>> {
+    let mut at = 6;
+    while argc > 7 && at < argc {
+        let is = |word: &str| arg(at).eq_ignore_ascii_case(word.as_bytes());
+        if is("KEYS") {
+            return (arg(3).is_empty() && at + 1 < argc).then_some(at + 1..argc);
+        }
+        at += match () {
+            () if is("AUTH") => 2,
+            () if is("AUTH2") => 3,
+            () => 1,
+        };
+    }
+    Some(3..4)
 }
 
 /// A small non-negative decimal number; longer than nine digits is no count of arguments.

@@ -389,6 +389,11 @@ pub(crate) const fn behind(word: &'static str, from: i16, flags: &[KeyFlags]) ->
     spec(Begin::Keyword { word, from }, Find::Range { last: 0, step: 1, limit: 0 }, flags)
 }
 
+/// All arguments behind `word`, which is looked for from `from` on; from the end, if that is negative.
+pub(crate) const fn all_behind(word: &'static str, from: i16, flags: &[KeyFlags]) -> KeySpec {
+    spec(Begin::Keyword { word, from }, Find::Range { last: -1, step: 1, limit: 0 }, flags)
+}
+
 /// Keys that no rule finds.
 pub(crate) const fn unknown(flags: &[KeyFlags]) -> KeySpec {
     spec(Begin::Unknown, Find::Unknown, flags)

@@ -437,6 +437,7 @@ pub fn handler(id: Id) -> Run {
         | Id::BgSave
         | Id::LastSave
         | Id::Shutdown
+        | Id::Migrate
         | Id::Wait
         | Id::WaitAof
         | Id::Acl

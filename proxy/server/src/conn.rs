@@ -30,6 +30,7 @@ use crate::out_queue::{OutQueue, Released, Ticket};
 use crate::output_limits::Excess;
 use crate::peers::Address;
 use crate::pubsub::Publication;
+use crate::questions::Questions;
 use crate::remote;
 use crate::session::{ReplyMode, Session};
 use crate::stream::{Accepted, Stream};
@@ -70,6 +71,8 @@ pub(crate) struct Conn {
     waits: Cell<Option<Waits>>,
     /// Answers that are being put together from several shards.
     merging: RefCell<Vec<Merging>>,
+    /// What a command of it asks of shards before it is answered.
+    pub(crate) questions: Questions,
     /// Has messages that are not sent yet, and is about to be told.
     pushed: Cell<bool>,
     /// Since when more is unsent than may be for long, unix ms; 0 when it isn't.
@@ -236,6 +239,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         parked: Cell::new(false),
         waits: Cell::new(None),
         merging: RefCell::default(),
+        questions: Questions::default(),
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
         asked: Cell::new(0),
@@ -264,6 +268,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         }
         remote::client_gone(&worker, conn.info.id);
         worker.shared.clients.remove(conn.info.id);
+        conn.questions.forget();
         conn.gone.set(true);
         conn.leave(&worker);
     });
@@ -400,7 +405,9 @@ impl Conn {
     /// Part of an answer has come; `None` if its outcome is unknown.
     pub(crate) fn answered(self: &Rc<Self>, worker: &Rc<Worker>, to: Address, bytes: Option<Vec<u8>>) {
         let mut merging = self.merging.borrow_mut();
-        let Some(at) = merging.iter().position(|merging| merging.ticket == to.ticket) else { return };
+        let Some(at) = merging.iter().position(|merging| merging.ticket == to.ticket) else {
+            return self.questions.answered(to.ticket, bytes);
+        };
         let done = match bytes {
             None => Some(None),
             Some(bytes) => {

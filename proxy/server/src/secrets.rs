@@ -17,7 +17,7 @@ pub(crate) fn is_secret(row: &Row, args: Args<'_>, at: usize) -> bool {
             at >= 3 && at % 2 == 1 && params::find(args.at(at - 1)).is_some_and(|param| param.secret)
         }
         Id::AclSetuser => at >= 2,
-        _ if row.name == "migrate" => behind_word(args, at, b"AUTH", 1) || behind_word(args, at, b"AUTH2", 2),
+        Id::Migrate => behind_word(args, at, b"AUTH", 1) || behind_word(args, at, b"AUTH2", 2),
         _ => false,
     }
 }

@@ -16,6 +16,7 @@ use crate::dispatch::{self, CROSSSLOT, Flow, LOADING, Place};
 use crate::endpoint::SlotSet;
 use crate::guard::{self, Guards};
 use crate::merge::Join;
+use crate::migrate;
 use crate::monitor;
 use crate::peers::{Address, Part, Unit, Work};
 use crate::script;
@@ -103,6 +104,11 @@ pub(crate) fn queue(
     if row.flags.has(Flags::NO_MULTI) {
         session.reject();
         reply.error("ERR Command not allowed inside a transaction");
+        return Flow::Next;
+    }
+    if row.id == Id::Migrate {
+        session.reject();
+        reply.error(migrate::NOT_IN_MULTI);
         return Flow::Next;
     }
     if !row.flags.has(Flags::LOADING) && worker.shared.is_loading() {

@@ -15,7 +15,8 @@ use tests_differential::families::mix::{Mix, Step};
 const UNITS: usize = 120_000;
 
 /// Rows that no generator draws, each with the reason.
-const EXCUSED: [(&str, &str); 5] = [
+const EXCUSED: [(&str, &str); 6] = [
+    ("migrate", "takes a second server; tests/migrate.rs compares it"),
     ("waitaof", "Redis 7.0 has none; proxy/server's tests ask it"),
     ("object|help", "its text is in our own words"),
     ("xgroup|help", "its text is in our own words"),

@@ -1,6 +1,6 @@
 //! Rows of the command table: values in serialized form, and sorting.
 
-use crate::row::{block, integer, key, one, oneof, pattern, row, string, unknown, word};
+use crate::row::{all_behind, block, integer, key, one, oneof, pattern, row, string, unknown, word};
 use crate::{Categories as C, Flags as F, Group, Id, KeyFlags as K, Row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -44,6 +44,39 @@ pub(super) const ROWS: &[Row] = &[
             word("absttl", "ABSTTL").since("5.0.0").optional(),
             integer("seconds").token("IDLETIME").since("5.0.0").optional(),
             integer("frequency").token("FREQ").since("5.0.0").optional(),
+        ]),
+    row(Id::Migrate, "migrate", -6, Group::Generic, "2.6.0")
+        .docs(
+            "Moves keys to another server",
+            "O(N), N bytes of the values; as DUMP and DEL here and RESTORE there",
+        )
+        .flags(&[F::WRITE])
+        .acl(&[C::DANGEROUS, C::KEYSPACE])
+        .tips(&["nondeterministic_output"])
+        .keys(&[
+            one(3, &[K::RW, K::ACCESS, K::DELETE]),
+            all_behind("KEYS", -2, &[K::RW, K::ACCESS, K::DELETE, K::INCOMPLETE]),
+        ])
+        .args(&[
+            string("host"),
+            integer("port"),
+            oneof("key_or_empty_string", &[key("key", 0), word("empty_string", "")]),
+            integer("destination-db"),
+            integer("timeout"),
+            word("copy", "COPY").since("3.0.0").optional(),
+            word("replace", "REPLACE").since("3.0.0").optional(),
+            oneof(
+                "authentication",
+                &[
+                    string("password").token("AUTH").since("4.0.7").optional(),
+                    block("username_password", &[string("username"), string("password")])
+                        .token("AUTH2")
+                        .since("6.0.0")
+                        .optional(),
+                ],
+            )
+            .optional(),
+            key("key", 1).token("KEYS").since("3.0.6").optional().multiple(),
         ]),
     row(Id::Sort, "sort", -2, Group::Generic, "1.0.0")
         .docs(

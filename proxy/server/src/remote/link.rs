@@ -27,7 +27,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 const UNCONFIRMED: Duration = Duration::from_secs(6);
 
 /// Plain or under TLS.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
 
@@ -119,7 +119,7 @@ impl Link {
         tls: Option<&LinkTls>,
         requests: &[&[&[u8]]],
     ) -> Result<Self, Error> {
-        let mut stream = connect(peer, tls).await?;
+        let mut stream = connect(&peer.address, peer.tls, tls).await?;
         let mut bytes = Vec::new();
         for request in requests {
             proxy_resp::frame::encode_request(request, &mut bytes);
@@ -138,20 +138,25 @@ impl Link {
     }
 }
 
-async fn connect(peer: &Peer, tls: Option<&LinkTls>) -> Result<Box<dyn Socket>, Error> {
-    let stream = TcpStream::connect(&peer.address).await?;
+/// Connects to `address` (`host:port`), under TLS if `wants_tls`.
+pub(crate) async fn connect(
+    address: &str,
+    wants_tls: bool,
+    tls: Option<&LinkTls>,
+) -> Result<Box<dyn Socket>, Error> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(QUIET).with_interval(PROBE_EVERY).with_retries(PROBES);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_user_timeout(Some(UNCONFIRMED))?;
-    if !peer.tls {
+    if !wants_tls {
         return Ok(Box::new(stream));
     }
     let tls =
-        tls.ok_or_else(|| Error::new(ErrorKind::Unsupported, "the node wants TLS, this one has no [tls]"))?;
-    let host = peer.address.rsplit_once(':').map_or(peer.address.as_str(), |(host, _)| host);
+        tls.ok_or_else(|| Error::new(ErrorKind::Unsupported, "TLS is wanted, and this node has no [tls]"))?;
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
     Ok(Box::new(TlsConnector::from(tls.load_full()).connect(name, stream).await?))

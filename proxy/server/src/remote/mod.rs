@@ -11,7 +11,7 @@
 //!                       '-- here by now? dispatch::run_unit
 //! ```
 
-mod link;
+pub(crate) mod link;
 pub(crate) mod messages;
 mod runner;
 mod units;

@@ -30,6 +30,7 @@ use crate::conn::{Batch, Conn};
 use crate::dispatch::Flow;
 use crate::endpoint;
 use crate::guard::Guards;
+use crate::migrate;
 use crate::peers::{Unit, Work};
 use crate::remote;
 use crate::script;
@@ -216,6 +217,7 @@ pub(crate) fn run(
             Some(shard) => endpoint::run(worker, conn, shard, row.id, args, batch),
             None => reply.error(remote::NO_CLUSTER),
         },
+        Id::Migrate => return migrate::run(worker, conn, session, args, batch),
         Id::Watch => return transaction::watch(worker, conn, session, args, batch),
         Id::Exec => return transaction::exec(worker, conn, session, batch),
         Id::Info => info::info(worker, session.endpoint, args, reply),
