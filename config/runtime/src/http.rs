@@ -20,10 +20,14 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 /// Largest request body that is read.
 const MAX_BODY: usize = 1 << 20;
+/// How long a request's head and then its body may take to come.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const BODY_TIME: Duration = Duration::from_secs(10);
 /// Connections served at one time; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 256;
 
@@ -159,7 +163,7 @@ async fn serve(listener: TcpListener, tls: Option<HttpTls>, handler: Handler) {
                 None => talk(stream, handler).await,
                 Some(tls) => {
                     let acceptor = TlsAcceptor::from(tls.server.load_full());
-                    match tokio::time::timeout(tls.handshake, acceptor.accept(stream)).await {
+                    match timeout(tls.handshake, acceptor.accept(stream)).await {
                         Ok(Ok(stream)) => talk(stream, handler).await,
                         Ok(Err(error)) => Err(format!("TLS handshake: {error}")),
                         Err(_) => Err("the TLS handshake took too long".to_owned()),
@@ -178,7 +182,7 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, handler: Handler) -> 
     let service = service_fn(move |request| answer(Arc::clone(&handler), request));
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(10))
+        .header_read_timeout(HEAD_TIME)
         .serve_connection(TokioIo::new(stream), service)
         .await
         .map_err(|error| error.to_string())
@@ -189,8 +193,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     let (head, body) = request.into_parts();
-    let response = match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => {
+    let response = match timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+        Err(_) => HttpResponse::error(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time"),
+        Ok(Ok(body)) => {
             handler(HttpRequest {
                 method: head.method,
                 path: head.uri.path().to_owned(),
@@ -199,7 +204,7 @@ async fn answer(
             })
             .await
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             HttpResponse::error(StatusCode::BAD_REQUEST, format!("cannot read the request body: {error}"))
         }
     };

@@ -419,21 +419,27 @@ impl Api {
         self.list_snapshots().await.map(|all| newest_of_each(&all, shard))
     }
 
+    /// Reads the newest snapshots back. An error when anything is wrong with one, naming the objects.
     async fn verify_snapshots(&self, shard: Option<u32>) -> Answer {
         let Some((_, repository)) = &self.snapshots else { return Err(self.lacks("snapshotter")) };
-        let mut rows = Vec::new();
+        let (mut rows, mut problems) = (Vec::new(), Vec::new());
         for id in (0..self.shards).filter(|id| shard.is_none_or(|wanted| wanted == *id)) {
             let failed =
                 |e: snapshot_repo::RepoError| (StatusCode::INTERNAL_SERVER_ERROR, format!("shard {id}: {e}"));
             if let Some(manifest) = repository.latest(id).await.map_err(failed)? {
                 let report = repository.verify(id, manifest.position).await.map_err(failed)?;
+                problems.extend(report.problems.iter().map(|problem| format!("shard {id}: {problem}")));
                 rows.push(json!({
                     "shard": id, "position": report.position, "segments": report.segments, "keys": manifest.keys(),
                     "bytes": manifest.bytes(), "result": "ok",
                 }));
             }
         }
-        Ok(json!({ "verified": rows }))
+        if problems.is_empty() {
+            Ok(json!({ "verified": rows }))
+        } else {
+            Err((StatusCode::INTERNAL_SERVER_ERROR, problems.join("; ")))
+        }
     }
 
     fn lacks(&self, part: &str) -> (StatusCode, String) {

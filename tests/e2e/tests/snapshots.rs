@@ -94,21 +94,36 @@ fn a_snapshot_under_load_gives_the_same_data_and_redis_reads_it() {
     running.kill();
     let running = server.start();
     assert_eq!(running.client().text("DEBUG DIGEST"), digest);
+    check_that_damage_is_named(&running, &data.join("snapshots"));
+}
+
+/// One byte of one segment is another one: the verification fails and names the segment.
+fn check_that_damage_is_named(running: &Running, store: &Path) {
+    let object = newest_objects(running).remove(0);
+    let path = store.join(&object);
+    let sound = std::fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    damaged[sound.len() / 2] ^= 1;
+    std::fs::write(&path, damaged).unwrap();
+    let told = running.ctl(&["snapshot", "verify"]).unwrap_err();
+    assert!(told.contains(&object) && told.contains("SHA-256"), "{told}");
+    std::fs::write(&path, sound).unwrap();
+    assert!(running.ctl(&["snapshot", "verify"]).unwrap().contains("ok"));
+}
+
+/// Names of the newest snapshot's segments.
+fn newest_objects(running: &Running) -> Vec<String> {
+    let listed: serde_json::Value =
+        serde_json::from_str(&running.ctl(&["snapshot", "list", "--json"]).unwrap()).unwrap();
+    let newest =
+        listed["snapshots"].as_array().unwrap().iter().max_by_key(|s| s["position"].as_u64()).unwrap();
+    newest["objects"].as_array().unwrap().iter().map(|object| object.as_str().unwrap().to_owned()).collect()
 }
 
 /// Every segment of the newest snapshot passes redis-check-rdb and loads into redis-server; together they
 /// hold all keys, each with the same digest.
 fn check_newest_with_redis(running: &Running, store: &Path, client: &mut Client) {
-    let listed: serde_json::Value =
-        serde_json::from_str(&running.ctl(&["snapshot", "list", "--json"]).unwrap()).unwrap();
-    let newest =
-        listed["snapshots"].as_array().unwrap().iter().max_by_key(|s| s["position"].as_u64()).unwrap();
-    let objects: Vec<PathBuf> = newest["objects"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|object| store.join(object.as_str().unwrap()))
-        .collect();
+    let objects: Vec<PathBuf> = newest_objects(running).iter().map(|object| store.join(object)).collect();
     let all = files_with(store, "rdb");
     assert!(
         !objects.is_empty() && objects.iter().all(|object| all.contains(object)),
