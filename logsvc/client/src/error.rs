@@ -54,10 +54,3 @@ pub enum LogError {
     #[error("refused: {0}")]
     Refused(String),
 }
-
-impl LogError {
-    /// True when the same request may succeed later without any change by the caller.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::LeaseHeld { .. })
-    }
-}

@@ -166,11 +166,6 @@ impl<S: LogStorage + Clone> Node<S> {
         self.failed.is_none() && self.groups.values().any(Replica::has_untold)
     }
 
-    /// Identity of the group's replica here.
-    pub fn replica_id(&self, group: GroupId) -> Option<ReplicaId> {
-        self.groups.get(&group).map(Replica::id)
-    }
-
     /// Groups that run here (stopped ones included).
     pub fn groups(&self) -> impl Iterator<Item = GroupId> + '_ {
         self.groups.keys().copied()

@@ -182,10 +182,6 @@ impl<S: LogStorage> Replica<S> {
         Ok(replica)
     }
 
-    pub fn id(&self) -> ReplicaId {
-        self.id
-    }
-
     pub fn machine(&self) -> &Machine {
         &self.machine
     }

@@ -76,10 +76,6 @@ impl User {
         self.tag
     }
 
-    pub fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
     pub fn needs_no_password(&self) -> bool {
         self.no_password
     }

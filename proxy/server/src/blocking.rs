@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use logsvc_api::ShardId;
 use proxy_commands::Row;
-use proxy_resp::{Args, Reply};
+use proxy_resp::{Args, Protocol, Reply};
 use proxy_shard::{Answer as Late, Blocker, Displaced, Shard, TERM_ENDED, Unserved};
 use proxy_store::Spot;
 use tokio::sync::Notify;
@@ -123,20 +123,7 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
         if worker.shared.cluster.is_some() {
             // It has done nothing, so it may wait elsewhere.
             let work = Work::Blocking { row, args, db, slip };
-            remote::submit(
-                worker,
-                peer,
-                Unit {
-                    shard,
-                    proto,
-                    reply_to: Some(to),
-                    client,
-                    caller: None,
-                    user: None,
-                    still: false,
-                    work,
-                },
-            );
+            remote::submit(worker, peer, Unit::plain(shard, client, proto, Some(to), work));
         } else {
             let mut reply = Reply::new(proto);
             reply.error(TERM_ENDED);
@@ -157,16 +144,7 @@ pub(crate) fn deliver(worker: &Rc<Worker>, shard: ShardId, local: &Local) {
 pub(crate) fn forget(worker: &Worker, shard: ShardId, client: u64) {
     match worker.local(shard) {
         Some(local) => forget_here(worker, local, client),
-        None => worker.send_unit(Unit {
-            shard,
-            proto: proxy_resp::Protocol::Resp2,
-            reply_to: None,
-            client,
-            caller: None,
-            user: None,
-            still: false,
-            work: Work::Forget,
-        }),
+        None => worker.send_unit(Unit::plain(shard, client, Protocol::Resp2, None, Work::Forget)),
     }
 }
 
@@ -184,16 +162,10 @@ pub(crate) fn forget_here(worker: &Worker, local: &Local, client: u64) {
 pub(crate) fn unblock(worker: &Rc<Worker>, shard: ShardId, client: u64, with_error: bool) {
     match worker.local(shard) {
         Some(local) => unblock_here(worker, local, client, with_error),
-        None => worker.send_unit(Unit {
-            shard,
-            proto: proxy_resp::Protocol::Resp2,
-            reply_to: None,
-            client,
-            caller: None,
-            user: None,
-            still: false,
-            work: Work::Unblock { client, with_error },
-        }),
+        None => {
+            let work = Work::Unblock { client, with_error };
+            worker.send_unit(Unit::plain(shard, client, Protocol::Resp2, None, work));
+        }
     }
 }
 

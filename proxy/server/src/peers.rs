@@ -98,6 +98,19 @@ pub(crate) struct Unit {
     pub(crate) work: Work,
 }
 
+impl Unit {
+    /// One that reads nothing for a cache and runs no script.
+    pub(crate) fn plain(
+        shard: ShardId,
+        client: u64,
+        proto: Protocol,
+        reply_to: Option<Address>,
+        work: Work,
+    ) -> Self {
+        Self { shard, proto, reply_to, client, caller: None, user: None, still: false, work }
+    }
+}
+
 /// The answer; `None` bytes say that the outcome is unknown.
 pub(crate) struct Answer {
     pub(crate) to: Address,

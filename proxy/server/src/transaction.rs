@@ -282,16 +282,7 @@ pub(crate) fn watch(
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         let work = Work::Watch { id, db, keys };
         conn.asks(work.bytes());
-        worker.send_unit(Unit {
-            shard,
-            proto,
-            reply_to: Some(to),
-            client,
-            caller: None,
-            user: None,
-            still: false,
-            work,
-        });
+        worker.send_unit(Unit::plain(shard, client, proto, Some(to), work));
     }
     Flow::Next
 }

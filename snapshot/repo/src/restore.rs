@@ -37,19 +37,12 @@ pub struct RestoreProgress {
     pub total_keys: u64,
     pub bytes: u64,
     pub total_bytes: u64,
-    pub elapsed: Duration,
 }
 
 impl RestoreProgress {
     /// How much is done, by bytes, 0 to 100.
     pub fn percent(&self) -> f64 {
         if self.total_bytes == 0 { 100.0 } else { self.bytes as f64 * 100.0 / self.total_bytes as f64 }
-    }
-
-    /// How long the rest takes at the speed so far; `None` before anything is done.
-    pub fn time_left(&self) -> Option<Duration> {
-        let left = self.total_bytes.saturating_sub(self.bytes) as f64;
-        (self.bytes > 0).then(|| self.elapsed.mul_f64(left / self.bytes as f64))
     }
 }
 
@@ -121,7 +114,6 @@ pub async fn restore_segments(
     keyspace: &mut Keyspace,
     progress: &mut impl FnMut(RestoreProgress),
 ) -> Result<Restored, RepoError> {
-    let started = Instant::now();
     let mut state = RestoreProgress {
         position: manifest.position,
         total_keys: manifest.keys(),
@@ -139,7 +131,6 @@ pub async fn restore_segments(
             load_segment(segment, file, manifest.position, keyspace, &mut |keys, bytes| {
                 state.keys = before.keys + keys;
                 state.bytes = before.bytes + bytes;
-                state.elapsed = started.elapsed();
                 progress(state);
             })
             .await

@@ -191,10 +191,8 @@ pub(crate) fn tell_of_reads(worker: &Worker, unit: &Unit) {
 pub(crate) fn unwatch(worker: &Worker, shard: ShardId, client: u64, proto: Protocol) {
     if let Some(lane) = worker.lanes.borrow().get(&client) {
         let work = Work::Unwatch { id: proxy_shard::WatchId(client) };
-        lane.queue.borrow_mut().push_back((
-            worker.index,
-            Unit { shard, proto, reply_to: None, client, caller: None, user: None, still: false, work },
-        ));
+        let unit = Unit::plain(shard, client, proto, None, work);
+        lane.queue.borrow_mut().push_back((worker.index, unit));
         lane.wake.notify_one();
     }
 }

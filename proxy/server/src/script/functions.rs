@@ -149,7 +149,7 @@ pub(super) fn run(
     let done = match row.id {
         Id::FunctionLoad => load(worker, local, &registry, args).map(|name| out.bulk(&name)),
         Id::FunctionDelete => delete(local, &registry, args.at(2)).map(|()| out.ok()),
-        Id::FunctionFlush => flush(local, &registry, args).map(|()| out.ok()),
+        Id::FunctionFlush => flush(local, args).map(|()| out.ok()),
         Id::FunctionRestore => restore(worker, local, &registry, args).map(|()| out.ok()),
         Id::FunctionList => list(&registry, args, out),
         _ => dump(local).map(|payload| out.bulk(&payload)),
@@ -219,7 +219,7 @@ fn names(local: &Local) -> Vec<Vec<u8>> {
     local.shard.borrow().keyspace().libraries().iter().map(|(name, _)| name.to_vec()).collect()
 }
 
-fn flush(local: &Local, _registry: &Registry, args: Args<'_>) -> Result<(), Vec<u8>> {
+fn flush(local: &Local, args: Args<'_>) -> Result<(), Vec<u8>> {
     let mode = args.at(2);
     let known = mode.eq_ignore_ascii_case(b"SYNC") || mode.eq_ignore_ascii_case(b"ASYNC");
     if args.len() > 3 || (args.len() == 3 && !known) {

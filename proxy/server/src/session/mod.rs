@@ -153,16 +153,9 @@ impl Session {
                     local.shard.borrow_mut().unwatch(id);
                     remote::unwatch(worker, shard, self.id, self.proto);
                 }
-                None => worker.send_unit(Unit {
-                    shard,
-                    proto: self.proto,
-                    reply_to: None,
-                    client: self.id,
-                    caller: None,
-                    user: None,
-                    still: false,
-                    work: Work::Unwatch { id },
-                }),
+                None => {
+                    worker.send_unit(Unit::plain(shard, self.id, self.proto, None, Work::Unwatch { id }));
+                }
             }
         }
     }

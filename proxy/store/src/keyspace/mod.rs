@@ -175,11 +175,6 @@ impl Keyspace {
         self.database(db).slot(slot).map_or(0, |slot| slot.len() as u64)
     }
 
-    /// Number of keys in a slot over all databases.
-    pub fn len_in_slot(&self, slot: u16) -> u64 {
-        self.databases.iter().filter_map(|database| database.slot(slot)).map(|slot| slot.len() as u64).sum()
-    }
-
     /// Number of keys with an expiry in a database.
     pub fn expires(&self, db: u8) -> u64 {
         self.database(db).counts().expires

@@ -153,10 +153,6 @@ impl Set {
         }
     }
 
-    pub fn is_intset(&self) -> bool {
-        matches!(self.0, Form::Ints(_))
-    }
-
     /// The intset's bytes, when the set is one.
     pub fn intset(&self) -> Option<&[u8]> {
         match self.view() {

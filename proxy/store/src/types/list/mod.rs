@@ -30,16 +30,6 @@ impl<'a> IntoIterator for &'a List {
     }
 }
 
-impl End {
-    /// The other end.
-    pub fn opposite(self) -> Self {
-        match self {
-            End::Left => End::Right,
-            End::Right => End::Left,
-        }
-    }
-}
-
 /// A part of a list as it lies in memory, for writers of dumps and snapshots.
 #[derive(Clone, Copy, Debug)]
 pub enum ListChunk<'a> {
