@@ -102,19 +102,21 @@ fn nothing_old_is_kept() {
     .into_iter()
     .zip(readers.iter_mut())
     .for_each(|(mut cache, reader)| {
-        // All writers are done: what they were to be told is told by the time of the next answer.
-        std::thread::sleep(common::QUIET);
-        reader.send(&["PING"]);
+        // All writers are done: what they have changed is told before what changes from now on.
+        let mut fresh = server.client();
+        reader.send(&["GET last"]);
+        let mut asked = false;
         loop {
             let reply = reader.reply();
-            if reply == "+PONG" {
-                break;
+            match reply.strip_prefix(">[$invalidate [$").and_then(|told| told.strip_suffix("]]")) {
+                Some("last") if asked => break,
+                Some(key) => drop(cache.remove(key)),
+                None => {
+                    asked = true;
+                    assert_eq!(fresh.ask("SET last 1"), "+OK");
+                }
             }
-            let key =
-                reply.strip_prefix(">[$invalidate [$").and_then(|told| told.strip_suffix("]]")).unwrap();
-            cache.remove(key);
         }
-        let mut fresh = server.client();
         for (key, kept) in cache {
             assert_eq!(fresh.ask(&format!("GET {key}")), kept, "{key}");
         }

@@ -490,7 +490,7 @@ async fn the_schedule_works_by_time_size_and_demand() {
 }
 
 async fn wait_for(mut condition: impl FnMut() -> bool) {
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if condition() {
             return;
         }

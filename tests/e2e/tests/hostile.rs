@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use rand::{RngCore, SeedableRng};
-use tests_harness::{Fastkeep, Reply, Running};
+use tests_harness::{Client, Fastkeep, Reply, Running};
 
 const MIB: u64 = 1 << 20;
 
@@ -88,7 +88,11 @@ fn a_huge_header_costs_no_memory() {
             stream
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(500));
+    let mut client = running.client();
+    let has_begun = |line: &str| line.contains(" qbuf=") && !line.contains(" qbuf=0 ");
+    eventually("all promises were read", || {
+        client.text("CLIENT LIST").lines().filter(|line| has_begun(line)).count() >= held.len()
+    });
     let grown = running.memory().saturating_sub(before);
     assert!(grown < 64 * MIB, "50 promises of 512 MB cost {} MiB", grown / MIB);
     assert_serves(&mut running);
@@ -210,9 +214,7 @@ fn ten_thousand_idle_connections() {
 fn beyond_max_clients_the_error_is_redis_s() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(&folder, &["--limits-max-clients", "3"]);
-    let held: Vec<TcpStream> =
-        (0..3).map(|_| TcpStream::connect(("127.0.0.1", running.port)).unwrap()).collect();
-    std::thread::sleep(Duration::from_millis(200));
+    let held: Vec<Client> = (0..3).map(|_| running.client()).collect();
     assert_eq!(answer_to(&running, b""), "-ERR max number of clients reached\r\n");
     drop(held);
 }
@@ -239,7 +241,5 @@ fn a_client_that_never_reads_is_bounded_and_dropped() {
     assert!(grown < 256 * MIB, "a client that never reads costs {} MiB", grown / MIB);
     assert_serves(&mut running);
     // It is disconnected once it has stalled for long enough: what was sent ends in a closed connection.
-    std::thread::sleep(Duration::from_secs(6));
-    let clients = client.text("CLIENT LIST");
-    assert_eq!(clients.lines().count(), 1, "only this connection is left: {clients}");
+    eventually("only this connection is left", || client.text("CLIENT LIST").lines().count() == 1);
 }
