@@ -1,7 +1,7 @@
 //! COMMAND and its subcommands, answered from the table. Run by the session, which has no keyspace: only
 //! arguments in, reply out.
 
-use proxy_commands::{Arg, Begin, Categories, Find, Id, KeySpec, KeysError, Row, lookup, rows};
+use proxy_commands::{Arg, Begin, Categories, Find, Flags, Id, KeySpec, KeysError, Row, lookup, rows};
 use proxy_resp::{Args, Reply};
 
 use crate::dispatch::resolve;
@@ -230,7 +230,7 @@ fn list(args: Args<'_>, out: &mut Reply) -> Result<(), Fail> {
     };
     let with_subcommands = || rows().flat_map(|row| std::iter::once(row).chain(row.subcommands));
     if args.len() == 2 {
-        rows().for_each(&mut show);
+        with_subcommands().for_each(&mut show);
     } else if args.len() != 5 || !is(2, "FILTERBY") {
         return Err(Fail::SYNTAX);
     } else if is(3, "PATTERN") {
@@ -279,6 +279,10 @@ fn get_keys(args: Args<'_>, with_flags: bool, out: &mut Reply) -> Result<(), Fai
         },
     );
     match found {
+        // EVAL and its kin may go without keys.
+        Ok(()) | Err(KeysError::BadCount) if count == 0 && row.flags.has(Flags::NO_MANDATORY_KEYS) => {
+            out.finish_array(mark, 0);
+        }
         Ok(()) if count == 0 => return Err(BAD),
         Ok(()) => out.finish_array(mark, count),
         Err(KeysError::NoKeys) => return Err(NO_KEYS),

@@ -14,6 +14,8 @@ pub(crate) fn debug(call: &mut Call<'_>) -> Result<(), Fail> {
     let count = call.args.len();
     if call.is(1, "HELP") && count == 2 {
         help(call);
+    } else if call.is(1, "ERROR") && count == 3 {
+        call.out.error_bytes(call.args.at(2));
     } else if call.is(1, "SLEEP") && count == 3 {
         sleep(call);
     } else if call.is(1, "SET-ACTIVE-EXPIRE") && count == 3 {

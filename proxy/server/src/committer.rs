@@ -13,7 +13,7 @@ use crate::guard::Guards;
 use crate::peers::{Answer, Message, Unit};
 use crate::pubsub::{Kind, publish};
 use crate::worker::{Local, Waiter, Worker};
-use crate::{awake, blocking, dispatch, script};
+use crate::{awake, blocking, dispatch, push, script};
 
 /// Runs for ever.
 pub(crate) async fn run(worker: Rc<Worker>) {
@@ -37,7 +37,7 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
             shard.flush();
             shard.poll_log(cx.waker())
         };
-        release(worker, local);
+        release_then(worker, local, push::deliver);
         if let Some(error) = failure {
             local.shard.borrow_mut().demote(&error.to_string());
             fail_waiting(worker, id);
@@ -54,8 +54,15 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
 }
 
 /// Sends what waited for positions that are durable now: replies, and what is to be told to others, by position. What a
-/// unit has others be told leaves before its own reply does.
+/// unit has others be told is on its way before its own reply leaves.
 pub(crate) fn release(worker: &Rc<Worker>, local: &Local) {
+    release_then(worker, local, |_| ());
+}
+
+/// [`release`] with `told` after each unit that has told something. At the end of a turn, when no answer is half made, that
+/// hands it out at once to the clients here: so what a client is told of its own change leaves together with its answer,
+/// and a client that caches never acts on that answer with the old value still in its cache.
+fn release_then(worker: &Rc<Worker>, local: &Local, told: impl Fn(&Rc<Worker>)) {
     let durable = local.shard.borrow().durable();
     loop {
         let next = local.shard.borrow().next_notice().filter(|next| *next <= durable);
@@ -67,6 +74,7 @@ pub(crate) fn release(worker: &Rc<Worker>, local: &Local) {
         for notice in notices {
             tell(worker, &notice);
         }
+        told(worker);
     }
 }
 

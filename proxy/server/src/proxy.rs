@@ -144,6 +144,7 @@ pub fn start(config: ProxyConfig) -> io::Result<ProxyHandle> {
         clients: Clients::default(),
         users: Directory::new(),
         started: Instant::now(),
+        started_s: worker::unix_ms() / 1000,
         run_id: random_id(),
         slowlog: SlowLog::default(),
         latency: Latency::default(),

@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) users: Directory,
     pub(crate) started: Instant,
+    /// The same moment in unix seconds.
+    pub(crate) started_s: i64,
     pub(crate) run_id: String,
     pub(crate) slowlog: SlowLog,
     pub(crate) latency: Latency,
@@ -83,6 +85,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Unix seconds of the last published snapshot; before the first one those of the start, as in Redis.
+    pub(crate) fn last_snapshot_s(&self) -> i64 {
+        match self.config.hooks.last_snapshot_s() {
+            0 => self.started_s,
+            seconds => seconds,
+        }
+    }
+
     /// The shard of a slot: ranges of equal size.
     #[inline]
     pub(crate) fn shard_of(&self, slot: u16) -> ShardId {

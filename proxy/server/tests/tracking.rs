@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::time::Duration;
 
 use common::{Client, Server, eventually, server};
@@ -50,6 +51,31 @@ fn a_change_is_told_when_it_is_durable() {
         assert_eq!(reader.ask("MGET a b c d"), "[$3 $3 $3 $3]");
         assert_eq!(writer.ask("FLUSHALL"), "+OK");
         eventually(|| reader.reply() == ">[$invalidate nil]");
+    }
+}
+
+/// Who changes what it keeps is told so no later than with the answer: a client library hands an answer on before it reads
+/// further, and whoever gets it must not find the old value in the cache.
+#[test]
+fn ones_own_change_is_told_with_its_answer() {
+    for (shards, workers) in [(1, 1), (4, 4)] {
+        let server = server(shards, workers, |_| {});
+        // Connections and keys are spread over the workers, so each meets its own and others.
+        for _ in 0..4 {
+            let mut client = caching(&server, "");
+            for n in 0..200 {
+                let key = format!("k{}", n % 4);
+                client.ask(&format!("GET {key}"));
+                client.send(&[&format!("SET {key} {n}")]);
+                let mut chunk = [0; 256];
+                let got = client.stream.read(&mut chunk).unwrap();
+                let got = String::from_utf8_lossy(&chunk[..got]);
+                assert!(got.contains("invalidate"), "{got:?}");
+                if !got.contains("+OK") {
+                    assert_eq!(client.reply(), "+OK");
+                }
+            }
+        }
     }
 }
 

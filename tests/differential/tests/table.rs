@@ -3,6 +3,8 @@
 //! command lines (COMMAND GETKEYS). Summaries, complexities and notes are in our own words and left out.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+
 use proxy_commands::{Row, rows};
 use proxy_resp::{OwnedArgs, Protocol, Reply};
 use tests_differential::frame::Frame;
@@ -117,6 +119,13 @@ fn keys_and_refusals_agree() {
         "XREAD COUNT 1 BLOCK 0",
         "XREADGROUP GROUP STREAMS c STREAMS a >",
         "XGROUP CREATE a g $",
+        "EVAL x 0",
+        "EVAL x 0 a",
+        "EVALSHA x no a",
+        "EVAL_RO x -1 a",
+        "EVAL x 2 a",
+        "FCALL f 0",
+        "FCALL_RO f 1 a b",
     ] {
         for sub in ["GETKEYS", "GETKEYSANDFLAGS"] {
             let line = format!("COMMAND {sub} {line}");
@@ -135,4 +144,9 @@ fn keys_and_refusals_agree() {
     ] {
         assert_eq!(server.line(line).unwrap(), ours(line), "{line}");
     }
+    let names = |list: &Frame| list.parts().iter().map(Frame::text).collect::<BTreeSet<String>>();
+    let (expected, got) = (names(&server.line("COMMAND LIST").unwrap()), names(&ours("COMMAND LIST")));
+    let missing: Vec<_> =
+        expected.difference(&got).filter(|name| all().any(|row| row.name == name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -29,7 +29,7 @@ pub(super) fn run(
     match row.id {
         Id::Save => save(worker, conn, batch),
         Id::BgSave => background_save(worker, args, batch),
-        Id::LastSave => batch.reply.integer(worker.shared.config.hooks.last_snapshot_s()),
+        Id::LastSave => batch.reply.integer(worker.shared.last_snapshot_s()),
         Id::Shutdown => return shutdown(worker, conn, args, batch),
         Id::Lolwut => lolwut(args, &mut batch.reply),
         Id::Module => wrong_arguments(&mut batch.reply, "module"),

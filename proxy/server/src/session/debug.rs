@@ -35,10 +35,6 @@ pub(super) fn run(
     } else if is("CHANGE-REPL-ID", 2) {
         *worker.shared.repl_id.lock() = crate::proxy::random_id();
         batch.reply.ok();
-    } else if is("ERROR", 3) {
-        let text: Vec<u8> =
-            args.at(2).iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
-        batch.reply.error_bytes(&text);
     } else if is("LOG", 3) {
         tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.at(2)));
         batch.reply.ok();

@@ -252,7 +252,7 @@ fn persistence(shared: &Shared, out: &mut Lines<'_>) {
     let at_save = shared.config.hooks.last_snapshot_positions();
     out.put("rdb_changes_since_last_save", position.saturating_sub(at_save));
     out.put("rdb_bgsave_in_progress", u8::from(running));
-    out.put("rdb_last_save_time", hooks.last_snapshot_s());
+    out.put("rdb_last_save_time", shared.last_snapshot_s());
     out.put("rdb_last_bgsave_status", if hooks.last_snapshot_ok() { "ok" } else { "err" });
     out.put("rdb_last_bgsave_time_sec", shared.last_save_s.load(Relaxed));
     out.put("rdb_current_bgsave_time_sec", -1);

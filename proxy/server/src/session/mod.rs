@@ -333,7 +333,7 @@ pub(crate) fn run_in_script(
         Id::Echo => reply.bulk(args.at(1)),
         Id::Time => connection::time(reply),
         Id::Info => info::info(worker, endpoint, args, reply),
-        Id::LastSave => reply.integer(worker.shared.config.hooks.last_snapshot_s()),
+        Id::LastSave => reply.integer(worker.shared.last_snapshot_s()),
         Id::Command
         | Id::CommandCount
         | Id::CommandDocs
