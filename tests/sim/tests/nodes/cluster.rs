@@ -8,10 +8,13 @@ use logsvc_raft::{Change, GroupStatus, Refusal, Request};
 use crate::model::Model;
 use crate::node::{Mistake, Node};
 use crate::rng::Rng;
+use crate::snapshotter::{Snapshotter, Store};
 use crate::user::{History, USERS, User};
 use crate::world::{Answered, LEASE_MS, Log, Owners};
 
 const NODES: usize = 3;
+/// Two, as when one that stands still was replaced.
+const SNAPSHOTTERS: usize = 2;
 /// From the end of all faults to the next answered write: the log may have to elect and to rebuild first.
 const AFTER_FAULTS_MS: u64 = 6_000;
 /// From the kill of a primary, with nothing else wrong, to the next answered write: what is left of the lease by a slow clock, the
@@ -31,6 +34,9 @@ pub struct Totals {
     pub crashes: u64,
     pub pauses: u64,
     pub cuts: u64,
+    pub snapshots: u64,
+    /// How often a node began with one.
+    pub restored: u64,
     /// Longest time from the end of all faults to an answered write.
     pub resumed_ms: u64,
     /// Longest time from the kill of a primary to an answered write.
@@ -50,6 +56,8 @@ impl Totals {
             (&mut self.crashes, other.crashes),
             (&mut self.pauses, other.pauses),
             (&mut self.cuts, other.cuts),
+            (&mut self.snapshots, other.snapshots),
+            (&mut self.restored, other.restored),
         ];
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         self.resumed_ms = self.resumed_ms.max(other.resumed_ms);
@@ -60,6 +68,7 @@ impl Totals {
 pub struct Cluster {
     nodes: Vec<Node>,
     users: Vec<User>,
+    snapshotters: Vec<Snapshotter>,
     history: History,
     totals: Totals,
     report: Arc<Mutex<Totals>>,
@@ -84,11 +93,13 @@ impl Cluster {
         let mut rng = Rng::new(seed ^ 0x6e6f_6465);
         // Only differences count, so the run doesn't depend on when it is.
         let base = Instant::now();
-        let nodes =
-            (0..NODES).map(|number| Node::new(number, mistake, base, rng.between(960, 1040))).collect();
+        let store = Store::default();
+        let mut node = |number| Node::new(number, mistake, base, rng.between(960, 1040), Arc::clone(&store));
+        let nodes = (0..NODES).map(&mut node).collect();
         Self {
             nodes,
             users: (0..USERS).map(User::new).collect(),
+            snapshotters: (0..SNAPSHOTTERS).map(|_| Snapshotter::new(Arc::clone(&store), mistake)).collect(),
             history: History::default(),
             totals: Totals::default(),
             report,
@@ -155,13 +166,15 @@ impl Cluster {
         self.totals.read = self.history.reads;
         self.totals.read_stale = self.history.stale_reads;
         self.totals.uncertain = self.history.uncertain;
+        self.totals.snapshots = self.snapshotters.iter().map(|snapshotter| snapshotter.made).sum();
+        self.totals.restored = self.nodes.iter().map(|node| node.restored).sum();
         *self.report.lock().unwrap() = self.totals.clone();
     }
 }
 
 impl Owners for Cluster {
     fn count(&self) -> usize {
-        NODES + USERS
+        NODES + USERS + SNAPSHOTTERS
     }
 
     fn pace(&self) -> (u64, u64) {
@@ -171,7 +184,8 @@ impl Owners for Cluster {
     fn paused_until(&mut self, at: usize) -> &mut u64 {
         match at.checked_sub(NODES) {
             None => &mut self.nodes[at].paused_until,
-            Some(user) => &mut self.users[user].paused_until,
+            Some(user) if user < USERS => &mut self.users[user].paused_until,
+            Some(other) => &mut self.snapshotters[other - USERS].paused_until,
         }
     }
 
@@ -199,6 +213,9 @@ impl Owners for Cluster {
             self.spread(at, now);
             return asked;
         };
+        if let Some(at) = user.checked_sub(USERS) {
+            return self.snapshotters[at].turn(now, log, token, rng).into_iter().collect();
+        }
         let asked = self.users[user].turn(now, NODES, &mut self.history, rng);
         self.measure(now);
         if let Some((node, asked)) = asked {
@@ -219,6 +236,9 @@ impl Owners for Cluster {
 
     fn answered(&mut self, now: u64, answer: &Answered<'_>, model: &mut Model) {
         let Answered { at, token, result, about } = answer;
+        if let Some(at) = at.checked_sub(NODES + USERS) {
+            return self.snapshotters[at].answered(*token, *about);
+        }
         let node = &mut self.nodes[*at];
         if self.healed_at == 0 && node.has_asked(*token) && self.rng.chance(100) {
             let due = now + self.rng.between(20, 240);
@@ -237,7 +257,17 @@ impl Owners for Cluster {
         // The primary is hit more often than others.
         let any = rng.below(NODES as u64) as usize;
         let at = if rng.chance(500) { self.primary(now).unwrap_or(any) } else { any };
-        match rng.below(8) {
+        match rng.below(10) {
+            8 => {
+                let at = rng.below(SNAPSHOTTERS as u64) as usize;
+                self.snapshotters[at].crash(now + rng.between(20, 800));
+                Some("crash of a snapshotter")
+            }
+            9 => {
+                let at = rng.below(SNAPSHOTTERS as u64) as usize;
+                self.snapshotters[at].paused_until = now + rng.between(50, 1_200);
+                Some("pause of a snapshotter")
+            }
             0 | 1 => {
                 let for_ms = rng.between(20, 800);
                 self.crash(at, now, for_ms);
@@ -279,6 +309,10 @@ impl Owners for Cluster {
             node.down_until = node.down_until.min(now + 1);
         }
         self.users.iter_mut().for_each(|user| user.paused_until = now);
+        for snapshotter in &mut self.snapshotters {
+            snapshotter.paused_until = snapshotter.paused_until.min(now);
+            snapshotter.down_until = snapshotter.down_until.min(now + 1);
+        }
     }
 
     fn done(&self) -> u64 {

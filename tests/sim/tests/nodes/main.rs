@@ -1,6 +1,6 @@
 //! Deterministic simulation of the log service, the nodes and the election together: the log's own code (its simulated machines,
-//! disks and network are those of `logsvc/raft/tests/sim`), the nodes' own shards, stores, commands, candidates and incumbents, and
-//! users who read and write and whose histories are checked. Nodes crash, stand still beyond their lease, are cut off, have clocks
+//! disks and network are those of `logsvc/raft/tests/sim`), the nodes' own shards, stores, commands, candidates and incumbents, users
+//! who read and write and whose histories are checked, and snapshotters, behind which the log is trimmed. Nodes crash, stand still beyond their lease, are cut off, have clocks
 //! that differ, and hand over; the log loses messages, machines and disks meanwhile. A seed decides everything.
 //!
 //! * `cargo test --release -p tests-sim` runs [`DEFAULT_SEEDS`] seeds.
@@ -19,6 +19,7 @@ mod model;
 mod node;
 #[path = "../../../../logsvc/raft/tests/sim/rng.rs"]
 mod rng;
+mod snapshotter;
 mod user;
 #[path = "../../../../logsvc/raft/tests/sim/world.rs"]
 mod world;
@@ -31,7 +32,7 @@ use cluster::{Cluster, Totals};
 use node::Mistake;
 use world::{Bug, World};
 
-const DEFAULT_SEEDS: u64 = 120;
+const DEFAULT_SEEDS: u64 = 300;
 /// Seeds within which a mistake that was built in must be found.
 const MISTAKE_SEEDS: u64 = 1000;
 
@@ -100,6 +101,7 @@ fn seeds() {
             assert!(
                 totals.terms > 3 * seeds && totals.lost_terms > seeds / 2 && totals.handed_over > seeds / 4
             );
+            assert!(totals.snapshots > seeds && totals.restored > seeds);
             assert!(totals.crashes > seeds && totals.pauses > seeds && totals.cuts > seeds / 2);
             assert!(
                 totals.written > 30 * seeds
@@ -131,6 +133,9 @@ fn built_in_mistakes_are_caught() {
         (Mistake::AnswersBeforeItIsDurable, &["a read of", "the counter"]),
         (Mistake::ShowsWhatItHasSoFar, &["a replica shows"]),
         (Mistake::AnswersWhatWasLost, &["a read of", "the counter"]),
+        (Mistake::TrimsBeforeTheManifest, &["the newest snapshot ends at"]),
+        (Mistake::SnapshotLacksABlock, &["a read of", "the counter", "a replica shows", "a snapshot is sound"]),
+        (Mistake::BeginsBehindTheTrim, &["a read of", "the counter", "a replica shows"]),
     ];
     for (mistake, signs) in mistakes {
         let found = run_many(MISTAKE_SEEDS, mistake);

@@ -17,6 +17,7 @@ use proxy_shard::{Replayer, Role, Shard, ShardConfig};
 
 use crate::model::Model;
 use crate::rng::Rng;
+use crate::snapshotter::Store;
 use crate::world::{LEASE_MS, Log};
 
 /// What a node is told or asked that takes longer is taken as lost.
@@ -42,6 +43,12 @@ pub enum Mistake {
     AnswersWhatWasLost,
     /// A replica that has begun from nothing again shows what it has so far.
     ShowsWhatItHasSoFar,
+    /// The log is trimmed when the segments are written, before the manifest names them.
+    TrimsBeforeTheManifest,
+    /// A snapshot lacks the last block that it says it has.
+    SnapshotLacksABlock,
+    /// A node that begins takes the log from where it begins, as if nothing had been before.
+    BeginsBehindTheTrim,
 }
 
 /// What a user asks of a node.
@@ -127,8 +134,13 @@ pub struct Node {
     window: Option<(Arc<AppendWindow>, Arc<Mutex<Vec<Bytes>>>)>,
     resent_at: u64,
     gave_away: Epoch,
-    /// Rises each time that it begins from nothing.
+    /// Rises each time that it begins anew.
     lives: u64,
+    snapshots: Store,
+    /// It loads a snapshot until then.
+    loads_until: u64,
+    /// How often it began with a snapshot.
+    pub restored: u64,
     /// Users who wait until a position is durable.
     waiting: Vec<(Position, usize, u64, Vec<u8>)>,
     pub inbox: Vec<(u64, Asked)>,
@@ -149,7 +161,7 @@ fn config(name: &str) -> ShardConfig {
 }
 
 impl Node {
-    pub fn new(number: usize, mistake: Mistake, base: Instant, rate: u64) -> Self {
+    pub fn new(number: usize, mistake: Mistake, base: Instant, rate: u64, snapshots: Store) -> Self {
         let name = format!("node-{number}");
         let config = config(&name);
         Self {
@@ -167,6 +179,9 @@ impl Node {
             resent_at: 0,
             gave_away: 0,
             lives: 0,
+            snapshots,
+            loads_until: 0,
+            restored: 0,
             waiting: Vec::new(),
             inbox: Vec::new(),
             paused_until: 0,
@@ -220,6 +235,7 @@ impl Node {
         if self.down_until > 0 {
             self.down_until = 0;
             self.follow_anew();
+            self.loads_until = now + rng.between(0, 60);
         }
         let at = self.instant(now);
         self.shard.set_clock(at, UNIX_MS + now as i64);
@@ -242,7 +258,16 @@ impl Node {
 
     fn follow_anew(&mut self) {
         self.lives += u64::from(self.mistake != Mistake::ShowsWhatItHasSoFar);
-        self.shard.follow(Replayer::new(self.config.limits.clone()));
+        let snapshot = self.snapshots.lock().clone();
+        self.restored += u64::from(snapshot.position > 0);
+        self.shard.follow(match self.mistake {
+            Mistake::BeginsBehindTheTrim => {
+                let mut data = Replayer::new(self.config.limits.clone());
+                (data.position, data.chain) = (snapshot.position, snapshot.chain);
+                data
+            }
+            _ => snapshot.load(&self.config.limits),
+        });
         self.life = Life::Follows(Candidate::new(0, &self.config, self.gave_away));
         self.open = None;
         self.window = None;
@@ -388,7 +413,7 @@ impl Node {
     ) {
         let claims = self.open.as_ref().and_then(|open| self.sent.get(&open.token));
         if !matches!(claims, Some((_, Sent::Claim { .. })))
-            && now >= self.cut_until.max(self.stalled_until)
+            && now >= self.cut_until.max(self.stalled_until).max(self.loads_until)
             && !self.read(log)
         {
             // What it holds isn't what the log holds.
