@@ -69,6 +69,11 @@ pub(crate) fn run(
     match dispatch::admit(worker, &mut shard, row) {
         Ok(()) => {}
         Err(Unserved::Full) => return Flow::Park(id),
+        // At an endpoint, what has come so far doesn't wait and is for a replica.
+        Err(Unserved::Loading) if session.endpoint.is_some() && shard.admits_stale_reads() => {
+            shard.run(row, args, session.db, spot, &mut batch.reply);
+            return Flow::Next;
+        }
         Err(Unserved::Loading) => {
             drop(shard);
             return remote::turned_away(worker, conn, batch).unwrap_or_else(|| elsewhere(slip, batch));

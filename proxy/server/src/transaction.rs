@@ -76,6 +76,13 @@ impl Multi {
         self.bytes
     }
 
+    /// Whether a replica may run it.
+    pub(crate) fn only_reads(&self) -> bool {
+        !self.write
+            && !self.changes_users
+            && !self.queued.iter().any(|queued| publishes(queued.row.id).is_some())
+    }
+
     /// Whether EXEC may change data or publish.
     pub(crate) fn may_write(&self) -> bool {
         self.write || self.queued.iter().any(|queued| queued.row.flags.has(Flags::MAY_REPLICATE))
@@ -252,7 +259,9 @@ pub(crate) fn watch(
         if !session.watched.contains(&shard) {
             session.watched.push(shard);
         }
-        if worker.shared.cluster.is_some()
+        // At an endpoint, a watch that has come so far may be kept by a replica.
+        if session.endpoint.is_none()
+            && worker.shared.cluster.is_some()
             && !serves(worker, conn, shard)
             && let Some(flow) = remote::turned_away(worker, conn, batch)
         {
@@ -336,6 +345,16 @@ fn execute(worker: &Rc<Worker>, conn: &Rc<Conn>, session: &mut Session, batch: &
         match dispatch::admit_as(worker, &mut shard, multi.write) {
             Ok(()) => {}
             Err(Unserved::Full) => return Flow::Park(target),
+            // At an endpoint, what has come so far and only reads is for a replica, too.
+            Err(Unserved::Loading)
+                if session.endpoint.is_some() && multi.only_reads() && shard.admits_stale_reads() =>
+            {
+                if let Some(caller) = session.caller() {
+                    for Queued { row, args } in &multi.queued {
+                        worker.shared.tracking.read_elsewhere(&worker.shared, caller, row, args.as_args());
+                    }
+                }
+            }
             Err(Unserved::Loading) => {
                 drop(shard);
                 if worker.shared.cluster.is_none() {

@@ -88,6 +88,42 @@ fn texts(reply: Reply) -> Vec<String> {
         .collect()
 }
 
+/// A replica's transactions that only read, watches, and reads of streams that don't wait.
+fn read_as_one(client: &mut Client, primary: &mut Client, moved: &str) {
+    assert_eq!(client.text("WATCH {06S}k {06S}none"), "OK");
+    for (words, answer) in
+        [("MULTI", "OK"), ("GET {06S}k", "QUEUED"), ("DBSIZE", "QUEUED"), ("STRLEN {06S}k", "QUEUED")]
+    {
+        assert_eq!(client.text(words), answer, "{words}");
+    }
+    let all = vec![Reply::BulkString(b"1".to_vec()), Reply::Integer(1), Reply::Integer(1)];
+    assert_eq!(client.run("EXEC"), Reply::Array(all));
+
+    // What the primary changes fails the watch here, once it has come.
+    assert_eq!(client.text("WATCH {06S}w"), "OK");
+    assert_eq!(primary.text("SET {06S}w 1"), "OK");
+    wait_for(client, "GET {06S}w", "1");
+    assert_eq!((client.text("MULTI"), client.text("GET {06S}w")), ("OK".to_owned(), "QUEUED".to_owned()));
+    assert_eq!(client.run("EXEC"), Reply::Null);
+    assert_eq!(primary.text("DEL {06S}w"), "1");
+    wait_for(client, "EXISTS {06S}w", "0");
+
+    assert_eq!(primary.text("XADD {06S}x 1-1 f v"), "1-1");
+    wait_for(client, "XLEN {06S}x", "1");
+    assert!(
+        matches!(client.run("XREAD COUNT 1 STREAMS {06S}x 0"), Reply::Array(streams) if streams.len() == 1)
+    );
+    assert_eq!(client.text("XREAD BLOCK 1 STREAMS {06S}x 1-1"), moved);
+    // A message is not told by a replica as one with what it read.
+    assert_eq!((client.text("MULTI"), client.text("GET {06S}k")), ("OK".to_owned(), "QUEUED".to_owned()));
+    assert_eq!(
+        (client.text("PUBLISH c m"), client.text("EXEC")),
+        ("QUEUED".to_owned(), format!("-{}", &moved[1..]))
+    );
+    assert_eq!(primary.text("DEL {06S}x"), "1");
+    wait_for(client, "EXISTS {06S}x", "0");
+}
+
 /// Every node answers what it serves, and tells who answers the rest.
 fn roles(all: &Nodes) {
     let (at, other) = (all.primary(0), all.primary(1));
@@ -119,7 +155,14 @@ fn roles(all: &Nodes) {
     assert_eq!(client.text("MULTI"), "OK");
     assert_eq!(client.text("SET {06S}k 2"), moved);
     assert!(client.text("EXEC").starts_with("-EXECABORT"));
+    read_as_one(&mut client, &mut primary, &moved);
     assert_eq!(client.text("READWRITE"), "OK");
+    for words in ["WATCH {06S}k", "XREAD STREAMS {06S}x 0"] {
+        assert_eq!(client.text(words), moved, "{words}");
+    }
+    assert_eq!(client.text("MULTI"), "OK");
+    assert_eq!(client.text("GET {06S}k"), moved);
+    assert!(client.text("EXEC").starts_with("-EXECABORT"));
     assert_eq!(client.text("GET {06S}k"), moved);
     assert_eq!(texts(client.run("ROLE"))[..2], ["slave".to_owned(), "127.0.0.1".to_owned()]);
     assert_eq!(texts(primary.run("ROLE"))[0], "master");

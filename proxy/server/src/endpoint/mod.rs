@@ -207,10 +207,18 @@ fn is_for_shard(row: &Row) -> bool {
     row.routing != Routing::Session && !matches!(proxy_engine::handler(row.id), Run::Session)
 }
 
-/// Whether the command may run on a replica: it reads, and does not wait.
-fn may_be_stale(row: &Row) -> bool {
-    let reads = row.flags.has(Flags::READONLY) || dispatch::is_script(row) && !script::may_write(row);
-    reads && !row.flags.has(Flags::BLOCKING)
+/// Whether the command may run on a replica: it reads, watches or is a transaction that only reads, and does not wait.
+fn may_be_stale(session: &Session, row: &Row, args: Args<'_>) -> bool {
+    match row.id {
+        Id::Watch => true,
+        Id::Exec => session.multi.as_ref().is_some_and(|multi| multi.only_reads()),
+        // Wakes only where entries are added.
+        Id::XRead if session.multi.is_none() => !args
+            .iter()
+            .take_while(|arg| !arg.eq_ignore_ascii_case(b"STREAMS"))
+            .any(|arg| arg.eq_ignore_ascii_case(b"BLOCK")),
+        _ => row.flags.has(Flags::READONLY) || dispatch::is_script(row) && !script::may_write(row),
+    }
 }
 
 /// Lets a command of an endpoint's client pass if this node answers it; otherwise the client is told who does.
@@ -237,7 +245,7 @@ pub(crate) fn check(
             let needs = is_for_shard(row)
                 || slots != SlotSet::None
                 || (exec && session.multi.as_ref().is_some_and(|multi| multi.needs_shard()));
-            if needs { check_role(worker, conn, session, (row, shard, slots), batch) } else { Ok(()) }
+            if needs { check_role(worker, conn, session, (row, args), (shard, slots), batch) } else { Ok(()) }
         }
     };
     passed?;
@@ -258,7 +266,8 @@ fn check_role(
     worker: &Rc<Worker>,
     conn: &Rc<Conn>,
     session: &mut Session,
-    (row, shard, slots): (&'static Row, ShardId, SlotSet),
+    (row, args): (&'static Row, Args<'_>),
+    (shard, slots): (ShardId, SlotSet),
     batch: &mut Batch,
 ) -> Result<(), Flow> {
     let Some(local) = worker.local(shard) else { return Ok(()) };
@@ -271,20 +280,20 @@ fn check_role(
     if admitted || worker.shared.cluster.is_none() {
         return Ok(());
     }
-    let alone = session.multi.is_none();
+    let reads = may_be_stale(session, row, args);
     let allowed = match slots {
         // Messages reach all nodes.
         SlotSet::One(_) if matches!(row.id, Id::SSubscribe | Id::SUnsubscribe | Id::SPublish) => {
             role != Role::Absent
         }
-        SlotSet::One(_) if role == Role::Replica && alone && may_be_stale(row) => {
+        SlotSet::One(_) if role == Role::Replica && reads => {
             worker.shared.cluster.as_ref().is_some_and(|cluster| cluster.reads_stale(conn.info.id))
         }
         SlotSet::One(_) | SlotSet::Several => false,
         SlotSet::None if role != Role::Replica => {
             return Err(hold(worker, conn, session, row, batch, dispatch::LOADING));
         }
-        SlotSet::None if alone && may_be_stale(row) => true,
+        SlotSet::None if reads => true,
         SlotSet::None => return Err(refuse(worker, session, row, batch, READ_ONLY)),
     };
     match slots {

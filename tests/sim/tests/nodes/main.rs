@@ -134,7 +134,10 @@ fn built_in_mistakes_are_caught() {
         (Mistake::ShowsWhatItHasSoFar, &["a replica shows"]),
         (Mistake::AnswersWhatWasLost, &["a read of", "the counter"]),
         (Mistake::TrimsBeforeTheManifest, &["the newest snapshot ends at"]),
-        (Mistake::SnapshotLacksABlock, &["a read of", "the counter", "a replica shows", "a snapshot is sound"]),
+        (
+            Mistake::SnapshotLacksABlock,
+            &["a read of", "the counter", "a replica shows", "a snapshot is sound"],
+        ),
         (Mistake::BeginsBehindTheTrim, &["a read of", "the counter", "a replica shows"]),
     ];
     for (mistake, signs) in mistakes {
