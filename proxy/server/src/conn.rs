@@ -28,7 +28,7 @@ use crate::guard::Guards;
 use crate::merge::Join;
 use crate::out_queue::{OutQueue, Released, Ticket};
 use crate::output_limits::Excess;
-use crate::peers::Address;
+use crate::peers::{Address, Work};
 use crate::pubsub::Publication;
 use crate::questions::Questions;
 use crate::remote;
@@ -46,8 +46,10 @@ const AHEAD_BYTES: usize = 256 * 1024;
 const AHEAD_CHUNK: usize = 4096;
 /// With so many bytes of requests at other workers or nodes, a client is not read from before all of them are answered.
 const ASKED_BYTES: usize = 16 << 20;
-/// Requests at other workers or nodes at one time, at most. What they will answer isn't known, and the client may not read it.
+/// Requests at other workers at one time, at most, that may be answered with any length: the client may not read it. Others, whose
+/// answers wait for the log, count for a sixteenth.
 const ASKED: usize = 64;
+const LONG_COST: usize = 16;
 /// What an unknown outcome looks like to a client.
 pub(crate) const UNCERTAIN: &[u8] =
     b"-UNCERTAIN the log did not confirm this in time: a write may or may not have been kept\r\n";
@@ -81,6 +83,8 @@ pub(crate) struct Conn {
     gone: Cell<bool>,
     /// Bytes of requests given to other workers since none of them was unanswered.
     asked: Cell<usize>,
+    /// What was asked since none of it was unanswered, counted as at [`ASKED`].
+    asked_cost: Cell<usize>,
     /// As many requests are at other workers as may be: the next one waits until all of them are answered.
     asks_enough: Cell<bool>,
     /// How many that is, by the answers to those before.
@@ -243,6 +247,7 @@ pub(crate) fn start(worker: &Rc<Worker>, client: Accepted, addr: SocketAddr) {
         pushed: Cell::new(false),
         excess_since: Cell::new(0),
         asked: Cell::new(0),
+        asked_cost: Cell::new(0),
         asks_enough: Cell::new(false),
         may_ask: Cell::new(ASKED),
         longest_answer: Cell::new(0),
@@ -373,22 +378,22 @@ impl Conn {
     pub(crate) fn expect(self: &Rc<Self>, worker: &Worker, batch: &mut Batch, merging: Merging) -> Ticket {
         self.hand_on(worker, batch);
         let ticket = self.out.borrow_mut().push_awaited();
-        let mut open = self.merging.borrow_mut();
-        open.push(Merging { ticket, ..merging });
-        // After long answers, only as many as would make up what may stay unread, should they all be as long.
-        let pause = worker.shared.config.output_pause_bytes as usize;
-        let most = (pause / self.longest_answer.get().max(1)).clamp(1, ASKED);
-        if open.len() == 1 {
-            self.may_ask.set(most);
-            self.longest_answer.set(0);
-        }
-        self.asks_enough.set(open.len() >= most.min(self.may_ask.get()));
+        self.merging.borrow_mut().push(Merging { ticket, ..merging });
         ticket
     }
 
-    /// A request of `bytes` bytes, whose answer is expected, goes to another worker.
-    pub(crate) fn asks(&self, bytes: usize) {
-        self.asked.set(self.asked.get() + bytes);
+    /// A request whose answer is expected goes to another worker.
+    pub(crate) fn asks(&self, worker: &Worker, work: &Work) {
+        self.asked.set(self.asked.get() + work.bytes());
+        let cost = self.asked_cost.get() + if work.may_answer_much() { LONG_COST } else { 1 };
+        // After long answers, only as many as would make up what may stay unread, should they all be as long.
+        let pause = worker.shared.config.output_pause_bytes as usize;
+        let most = (pause / self.longest_answer.get().max(1)).clamp(1, ASKED);
+        if self.asked_cost.replace(cost) == 0 {
+            self.may_ask.set(most);
+            self.longest_answer.set(0);
+        }
+        self.asks_enough.set(cost >= most.min(self.may_ask.get()) * LONG_COST);
     }
 
     /// Has everything behind this place wait for `gates`.
@@ -428,6 +433,7 @@ impl Conn {
         }
         if merging.is_empty() {
             self.asked.set(0);
+            self.asked_cost.set(0);
             self.asks_enough.set(false);
             self.via_lane.set(false);
         }

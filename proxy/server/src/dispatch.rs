@@ -432,7 +432,7 @@ pub(crate) fn forward(
     let reply_to = (session.reply_mode == ReplyMode::On).then(|| {
         let merging =
             Merging { ticket: 0, parts: vec![None], merge: Join::First, proto: batch.reply.proto() };
-        conn.asks(work.bytes());
+        conn.asks(worker, &work);
         Address { token: conn.token(), client, ticket: conn.expect(worker, batch, merging), part: 0 }
     });
     worker.forwarding.set(true);

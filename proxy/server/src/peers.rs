@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use logsvc_api::ShardId;
 use proxy_acl::User;
-use proxy_commands::Row;
+use proxy_commands::{Flags, Id, Row};
 use proxy_resp::{OwnedArgs, Protocol};
 use proxy_shard::{Caller, Slip, WatchId};
 
@@ -71,6 +71,26 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Whether the answer may be long though the request is short. What a write answers is short, came with the request, or is
+    /// gone from the data, but for a few.
+    pub(crate) fn may_answer_much(&self) -> bool {
+        match self {
+            Self::Command { row, .. } if row.flags.has(Flags::WRITE) => matches!(
+                row.id,
+                Id::GetEx
+                    | Id::LMove
+                    | Id::RPopLPush
+                    | Id::Sort
+                    | Id::GeoRadius
+                    | Id::GeoRadiusByMember
+                    | Id::XReadGroup
+                    | Id::XClaim
+                    | Id::XAutoClaim
+            ),
+            _ => true,
+        }
+    }
+
     /// About the bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         match self {

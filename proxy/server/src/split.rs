@@ -194,7 +194,7 @@ fn spread(
     for (part, piece) in pieces.into_iter().enumerate().filter(|(part, _)| missing.contains(part)) {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         let work = Work::Command { row, args: piece.args, db: session.db };
-        conn.asks(work.bytes());
+        conn.asks(worker, &work);
         worker.send_unit(Unit {
             shard: piece.shard,
             proto,

@@ -290,7 +290,7 @@ pub(crate) fn watch(
     for (part, (shard, keys)) in elsewhere.into_iter().enumerate() {
         let to = Address { token: conn.token(), client, ticket, part: part as u32 };
         let work = Work::Watch { id, db, keys };
-        conn.asks(work.bytes());
+        conn.asks(worker, &work);
         worker.send_unit(Unit::plain(shard, client, proto, Some(to), work));
     }
     Flow::Next
