@@ -92,11 +92,12 @@ fn listpack_entry<'a>(rest: &mut Cursor<'a>) -> Result<Elem<'a>, Wrong> {
 
 /// After each entry stands its length, seven bits a byte, written so that it can be read backwards.
 fn listpack_back_length(rest: &mut Cursor<'_>, length: usize) -> Result<(), Wrong> {
+    // The borders are Redis's, most of them one short of what the bits could hold.
     let width = match length {
         0..=127 => 1,
-        128..=16_383 => 2,
-        16_384..=2_097_151 => 3,
-        2_097_152..=268_435_455 => 4,
+        128..16_383 => 2,
+        16_383..2_097_151 => 3,
+        2_097_151..268_435_455 => 4,
         _ => 5,
     };
     let stored = rest.take(width)?.iter().fold(0usize, |sum, byte| sum << 7 | usize::from(byte & 0x7f));
