@@ -7,7 +7,7 @@ use crate::codes::{VERSION, op};
 use crate::collect::Whole;
 use crate::crc64::crc64;
 use crate::error::RdbError;
-use crate::wire::{Input, Output};
+use crate::wire::{Input, MAX_STRING, Output};
 
 /// Why a payload can't be restored.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub fn dump_functions<'a>(libraries: impl Iterator<Item = &'a [u8]>) -> Result<V
 /// The code of the libraries in a payload of FUNCTION DUMP.
 pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, RestoreError> {
     let covered = checked(payload)?;
-    let mut input = Input::new(covered);
+    let mut input = Input::unpacking(covered, MAX_STRING);
     let mut libraries = Vec::new();
     let bad = |_| RestoreError::BadData;
     while !input.at_end().map_err(bad)? {
@@ -78,7 +78,7 @@ fn checked(payload: &[u8]) -> Result<&[u8], RestoreError> {
 }
 
 fn image_of(value: &[u8], limits: &Limits) -> Option<Vec<u8>> {
-    let mut input = Input::new(value);
+    let mut input = Input::unpacking(value, MAX_STRING);
     let code = input.byte().ok()?;
     let mut whole = Whole::default();
     body::read(&mut input, code, &mut whole).ok()??;

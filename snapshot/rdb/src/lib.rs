@@ -4,8 +4,9 @@
 //! slot range, `file::Writer` frames entries, `body` writes values, `wire` primitives, checksummed. A load is the same
 //! way back, ending in effects that `Keyspace::apply` carries out: there is no second way to change data.
 //!
-//! Read: everything that Redis 1.0 to 7.0 wrote for strings, lists, sets, sorted sets, hashes and streams. Refused with
-//! an error that names the key or the place: module values, module data, functions.
+//! Read: everything that Redis 1.0 to 7.0 wrote for strings, lists, sets, sorted sets, hashes and streams, and function
+//! libraries. Refused with an error that names the key or the place: module values, module data, functions in the form
+//! of release candidates.
 
 mod body;
 mod codes;

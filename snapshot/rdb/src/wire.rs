@@ -16,7 +16,7 @@ use crate::lzf;
 const PIECE: usize = 64 * 1024;
 
 /// The longest string that is accepted: Redis's 512 MB, doubled because a packed collection may be a bit larger.
-const MAX_STRING: u64 = 1 << 30;
+pub const MAX_STRING: u64 = 1 << 30;
 
 /// Strings up to this length are not worth compressing.
 const MIN_COMPRESSED: usize = 20;
@@ -177,11 +177,21 @@ pub struct Input<R> {
     inner: BufReader<R>,
     offset: u64,
     crc: Crc64,
+    /// Bytes that compressed strings may still have in all.
+    unpacked: u64,
 }
 
 impl<R: Read> Input<R> {
+    /// For what is handed on string by string.
     pub fn new(inner: R) -> Self {
-        Self { inner: BufReader::with_capacity(PIECE, inner), offset: 0, crc: Crc64::default() }
+        Self::unpacking(inner, u64::MAX)
+    }
+
+    /// For what is kept as a whole: compressed strings may have `most` bytes in all. Without that bound a few
+    /// megabytes could stand for more than any memory holds.
+    pub fn unpacking(inner: R, most: u64) -> Self {
+        let inner = BufReader::with_capacity(PIECE, inner);
+        Self { inner, offset: 0, crc: Crc64::default(), unpacked: most }
     }
 
     /// Bytes read so far.
@@ -274,6 +284,10 @@ impl<R: Read> Input<R> {
         if length > MAX_STRING {
             return Err(self.corrupt("a string longer than any Redis accepts"));
         }
+        let Some(left) = self.unpacked.checked_sub(length) else {
+            return Err(self.corrupt("compressed strings that are too long together"));
+        };
+        self.unpacked = left;
         let compressed = self.take(compressed)?;
         lzf::decompress(&compressed, length as usize).ok_or_else(|| self.corrupt("a compressed string"))
     }
@@ -319,6 +333,16 @@ mod tests {
         assert!(matches!(Input::new(&bytes[..]).string(), Err(RdbError::Truncated { offset: 6 })));
         let bytes = [0x81, 0xff, 0, 0, 0, 0, 0, 0, 0, b'x'];
         assert!(matches!(Input::new(&bytes[..]).string(), Err(RdbError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn what_is_unpacked_is_bounded_in_all() {
+        let long = [b'x'; 400];
+        let bytes = written(|out| (0..3).for_each(|_| out.string(&long).unwrap()));
+        assert!(bytes.len() < 100);
+        let mut input = Input::unpacking(&bytes[..], 1000);
+        assert_eq!((input.string().unwrap(), input.string().unwrap()), (long.to_vec(), long.to_vec()));
+        assert!(matches!(input.string(), Err(RdbError::Corrupt { .. })));
     }
 
     proptest! {

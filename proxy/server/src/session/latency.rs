@@ -127,7 +127,7 @@ fn doctor(shared: &Shared) -> String {
         let average = series.samples.iter().map(|sample| sample.ms).sum::<u64>() / count;
         let first = series.samples.front().map_or(0, |sample| sample.unix_s);
         let last = series.samples.back().map_or(0, |sample| sample.unix_s);
-        let every = (last - first) as u64 / count;
+        let every = last.saturating_sub(first).unsigned_abs() / count;
         let _ = writeln!(
             text,
             "{name}: {count} moments, one in {every} s, {average} ms on average, {} ms at worst.",
