@@ -7,12 +7,14 @@ use crate::effect::{Effect, ExpireChange};
 use crate::key::{DATABASES, Key, Position};
 use crate::raw::{EntryBox, LONGEST_STRING, NewValue, Place};
 use crate::types::apply::{Collection, apply_collection};
-use crate::types::{Elem, OwnedValue, image, parse_i64};
+use crate::types::{Elem, List, OwnedValue, image, parse_i64};
 
 use super::{Handle, Keyspace};
 
 /// A growing string gets as much again as slack, up to this.
 const MOST_SLACK: usize = 1 << 20;
+/// A list of so many pieces is freed at once.
+const FEW_CHUNKS: usize = 4096;
 
 /// An effect's key, looked up.
 struct Target<'k> {
@@ -137,12 +139,29 @@ impl Keyspace {
     }
 
     fn copy(&mut self, target: &Target<'_>, from: Key<'_>, position: Position) {
+        if (from.db, from.bytes) != (target.key.db, target.key.bytes)
+            && self.database(from.db).find(from, self.hash(from)).is_some()
+        {
+            self.empty_list(target);
+        }
         let Some((_, source)) = self.database(from.db).find(from, self.hash(from)) else {
             return;
         };
         let (expire_at, value) = (source.expire_at(), NewValue::copy_of(source.value()));
         let copy = EntryBox::new(&[], position, None, false, 0, value);
         self.store(target, NewValue::Of(copy), expire_at, position);
+    }
+
+    /// Frees a list of few pieces that is about to be replaced: what takes its place finds memory that is there already.
+    fn empty_list(&mut self, target: &Target<'_>) {
+        let Some(place) = target.place else { return };
+        self.databases[target.database].edit(target.key.slot, place, |entry| {
+            if let Some(Collection::List(list)) = entry.collection()
+                && list.chunks().nth(FEW_CHUNKS).is_none()
+            {
+                *list = List::default();
+            }
+        });
     }
 
     #[inline]

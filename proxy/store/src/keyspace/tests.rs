@@ -544,7 +544,7 @@ fn moved_values() {
 }
 
 /// A copy of a value of any kind and form equals it, counts its own memory, and neither changes with the other. Copying what
-/// is not there changes nothing.
+/// is not there changes nothing, nor does a copy onto itself.
 #[test]
 fn copied_values() {
     let (from, to) = (Key::new(0, b"from"), Key::new(3, &[b'k'; 300]));
@@ -600,6 +600,7 @@ fn copied_values() {
         apply(2, &|fx| fx.copy_value(Key::new(0, b"nothing"), to));
         apply(3, &|fx| fx.copy_value(from, to));
         apply(4, &|fx| fx.copy_value(from, to));
+        apply(4, &|fx| fx.copy_value(to, to));
         let expected = image(&ks, from);
         assert_eq!(image(&ks, to), expected);
         let position = |key| ks.find(key).entry().unwrap().position();
