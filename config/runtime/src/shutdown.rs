@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, once for the whole process.
+//! Ctrl-C and SIGTERM, once for the whole process; SIGHUP, which ends none.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -14,4 +14,13 @@ pub async fn requested() -> Result<&'static str, String> {
         _ = interrupt.recv() => Ok("SIGINT"),
         _ = terminate.recv() => Ok("SIGTERM"),
     }
+}
+
+/// Lets SIGHUP pass without effect from now on: a terminal that closes, or a reload of files that there are none of, is no reason
+/// to end.
+///
+/// # Errors
+/// When signals cannot be watched.
+pub fn outlive_hangup() -> Result<(), String> {
+    signal(SignalKind::hangup()).map(drop).map_err(|e| format!("cannot watch signals: {e}"))
 }

@@ -68,8 +68,11 @@ impl Identities {
         })
     }
 
-    /// Has their files followed from now on.
+    /// Has their files followed from now on, looking at once after SIGHUP; which does nothing when there are none.
     pub fn follow(&self) {
+        if let Err(error) = config_runtime::shutdown::outlive_hangup() {
+            tracing::warn!("SIGHUP ends this process: {error}");
+        }
         let all: Vec<Arc<Tls>> = self.ports.iter().chain(&self.links).cloned().collect();
         if !all.is_empty() {
             tokio::spawn(config_runtime::tls::follow(all));

@@ -49,6 +49,15 @@ fn sigterm_stops_cleanly_and_the_data_is_there_again() {
 }
 
 #[test]
+fn sighup_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Fastkeep::up(&folder.path().join("data"), &[]).start();
+    running.signal("HUP");
+    assert_eq!(running.client().text("PING"), "PONG");
+    assert!(running.stop().success());
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
