@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use config_cluster::{ClusterMap, NODES, NodeRecord, RoleName, failover_key};
+use config_cluster::{ClusterMap, Endpoints, NODES, NodeRecord, RoleName, failover_key};
 use config_runtime::http::{Handler, HttpRequest, HttpResponse};
 use config_runtime::metrics_page::MetricsPage;
 use hyper::{Method, StatusCode};
@@ -264,7 +264,8 @@ impl Api {
             let state = if self.why_not_ready().is_none() { "serving" } else { "not ready" };
             nodes.push(json!({
                 "id": owner, "kind": "proxy", "zone": self.zone, "address": format!("port {}", proxy.port()),
-                "state": state, "engine": proxy_shard::ENGINE_VERSION, "detail": self.why_not_ready(),
+                "state": state, "engine": proxy_shard::ENGINE_VERSION, "endpoints": addresses(proxy.announced_endpoints().as_ref(), self.shards),
+                "detail": self.why_not_ready(),
             }));
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
@@ -283,7 +284,8 @@ impl Api {
                 format!("{} primaries, {} replicas", count(RoleName::Primary), count(RoleName::Replica));
             nodes.push(json!({
                 "id": node.id, "kind": "proxy", "zone": node.zone, "address": node.address, "http": node.http,
-                "state": state, "engine": node.engine_version, "silent_ms": silent_ms, "detail": detail,
+                "state": state, "engine": node.engine_version, "endpoints": addresses(node.endpoints.as_ref(), self.shards),
+                "silent_ms": silent_ms, "detail": detail,
             }));
         }
         for description in self.descriptions().await? {
@@ -475,6 +477,13 @@ fn shard_of(query: &str) -> Result<Option<u32>, (StatusCode, String)> {
 /// A shard's number, or the metadata log.
 fn group_name(shard: u32) -> Value {
     if shard == META_LOG { json!("metadata") } else { json!(shard) }
+}
+
+/// The endpoints of a node's shards, in the order of the shards' numbers; those under TLS where there are no plain ones.
+fn addresses(endpoints: Option<&Endpoints>, shards: u32) -> Vec<String> {
+    let Some(Endpoints { host, port, tls_port }) = endpoints else { return Vec::new() };
+    let first = if *port > 0 { *port } else { *tls_port };
+    (0..shards).map(|shard| format!("{host}:{}", u32::from(first) + shard)).collect()
 }
 
 fn state_name(state: ReplicaState) -> String {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use logsvc_api::ShardId;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::metric_names as names;
 use crate::peers::Message;
 use crate::shared::Shared;
 use crate::stream::{Accepted, Stream};
@@ -61,7 +62,10 @@ impl Dealer {
             return;
         }
         let worker = match client.endpoint {
-            Some(shard) => shared.owner(shard),
+            Some(shard) => {
+                metrics::counter!(names::ENDPOINT_CONNECTIONS, "shard" => shard.to_string()).increment(1);
+                shared.owner(shard)
+            }
             None => self.next.fetch_add(1, Relaxed) % shared.workers,
         };
         let handed = shared.inboxes.get(worker);

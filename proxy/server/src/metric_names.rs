@@ -22,6 +22,10 @@ pub const GATED: &str = "fastkeep_proxy_gated_replies_total";
 pub const FORWARDED: &str = "fastkeep_proxy_forwarded_requests_total";
 /// TLS handshakes of clients, by result.
 pub const HANDSHAKES: &str = "fastkeep_proxy_tls_handshakes_total";
+/// Clients of a shard's endpoint that were accepted, by shard.
+pub const ENDPOINT_CONNECTIONS: &str = "fastkeep_proxy_endpoint_connections_total";
+/// Commands of a shard's endpoint that were answered with MOVED, by shard.
+pub const REDIRECTS: &str = "fastkeep_proxy_redirects_total";
 
 /// Gives every metric its description; called once by the process.
 pub fn describe() {
@@ -35,5 +39,7 @@ pub fn describe() {
     describe_counter!(GATED, "Replies that waited for the log");
     describe_counter!(FORWARDED, "Requests sent to another worker");
     describe_counter!(HANDSHAKES, "TLS handshakes of clients, by result");
+    describe_counter!(ENDPOINT_CONNECTIONS, "Connections accepted at a shard's endpoint, by shard");
+    describe_counter!(REDIRECTS, "Commands at a shard's endpoint that were answered with MOVED, by shard");
     proxy_shard::metric_names::describe();
 }

@@ -335,6 +335,11 @@ impl ProxyHandle {
         self.shared.port
     }
 
+    /// What clients of Redis Cluster are told of this node.
+    pub fn announced_endpoints(&self) -> Option<config_cluster::Endpoints> {
+        self.shared.config.endpoints.as_ref().map(EndpointConfig::announced)
+    }
+
     /// The TLS port listened on, 0 if there is none.
     pub fn tls_port(&self) -> u16 {
         self.shared.tls_port

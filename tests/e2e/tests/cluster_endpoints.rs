@@ -3,7 +3,8 @@
 //! redis-py's RedisCluster, redis-rs and `redis-cli -c` lose nothing that was answered while a primary is killed and a shard handed over.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -212,8 +213,34 @@ fn the_map(all: &Nodes) {
         assert!(begun.elapsed() < LIMIT, "the nodes disagree: {maps:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // So do operators' views.
+    let shown: serde_json::Value =
+        serde_json::from_str(&all.nodes[0].ctl(&["nodes", "--json"]).unwrap()).unwrap();
+    for first in &all.first {
+        let wanted: Vec<String> = (0..SHARDS).map(|shard| format!(":{}", first + shard)).collect();
+        let has = |row: &serde_json::Value| {
+            let told = row["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
+            told.len() == wanted.len()
+                && told.iter().zip(&wanted).all(|(told, port)| told.as_str().unwrap().ends_with(port))
+        };
+        assert!(shown["nodes"].as_array().unwrap().iter().any(has), "{wanted:?}: {shown}");
+    }
     let info = all.endpoint(0, 0).text("CLUSTER INFO");
     assert!(info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:6"), "{info}");
+}
+
+/// Connections and redirections are counted.
+fn metrics(all: &Nodes) {
+    let mut metrics = String::new();
+    for node in &all.nodes {
+        let mut page = TcpStream::connect(("127.0.0.1", node.http_port)).unwrap();
+        write!(page, "GET /metrics HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+        page.read_to_string(&mut metrics).unwrap();
+    }
+    for name in ["endpoint_connections", "redirects"] {
+        let counted = |line: &str| line.starts_with(&format!("fastkeep_proxy_{name}_total{{shard="));
+        assert!(metrics.lines().any(counted), "{name}: {metrics}");
+    }
 }
 
 /// Whoever waits for a key when its shard is handed over is told where; a transaction that has begun is over.
@@ -403,6 +430,7 @@ fn cluster_clients_find_every_shard_and_lose_nothing_over_a_failover() {
     all.wait_until_whole();
     the_map(&all);
     roles(&all);
+    metrics(&all);
     hand_over(&all);
     redis_cli(&all);
 

@@ -214,8 +214,11 @@ fn show_failover(value: &Value) {
 }
 
 fn show_nodes(value: &Value) {
-    Table::of(rows(value, "nodes"), &["id", "kind", "zone", "address", "http", "state", "engine", "detail"])
-        .print();
+    Table::of(
+        rows(value, "nodes"),
+        &["id", "kind", "zone", "address", "http", "state", "engine", "endpoints", "detail"],
+    )
+    .print();
 }
 
 fn show_shards(value: &Value) {

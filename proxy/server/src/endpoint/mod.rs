@@ -31,6 +31,7 @@ use proxy_store::slot_of;
 use crate::conn::{Batch, Conn};
 use crate::dispatch::{self, CROSSSLOT, Flow};
 use crate::handshakes::{self, TlsPort};
+use crate::metric_names as names;
 use crate::peers::{Answer, Unit, Work};
 use crate::session::Session;
 use crate::shared::Shared;
@@ -314,6 +315,8 @@ fn redirect(
     match moved(worker, conn, slot) {
         Some(text) => {
             conn.held_since.set(None);
+            let shard = session.endpoint.unwrap_or_default().to_string();
+            metrics::counter!(names::REDIRECTS, "shard" => shard).increment(1);
             refuse(worker, session, row, batch, &text)
         }
         None => hold(worker, conn, session, row, batch, UNBOUND),
