@@ -30,11 +30,13 @@ pub(crate) async fn run(worker: Rc<Worker>) {
 }
 
 fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
+    // With a crowd, the thread stays up, and hands over what is held back here once no more comes.
+    let busy = awake::is_crowded(worker);
     for (id, local) in worker.locals() {
         blocking::deliver(worker, id, local);
         let failure = {
             let mut shard = local.shard.borrow_mut();
-            shard.flush();
+            shard.flush(busy);
             shard.poll_log(cx.waker())
         };
         release_then(worker, local, push::deliver);
@@ -44,12 +46,14 @@ fn turn(worker: &Rc<Worker>, cx: &mut Context<'_>) {
             continue;
         }
         // Blocks that were kept back because too many were on their way.
-        local.shard.borrow_mut().flush();
+        local.shard.borrow_mut().flush(busy);
         unpark(worker, id, local);
     }
     send(worker);
     if awake::is_crowded(worker) {
         worker.crowded.notify_one();
+    } else {
+        awake::flush(worker);
     }
 }
 

@@ -68,7 +68,7 @@ impl Primary {
 
     /// Has the log take what was written.
     fn settle(&mut self) {
-        self.shard.flush();
+        self.shard.flush(false);
         assert!(self.shard.poll_log(Waker::noop()).is_none());
     }
 

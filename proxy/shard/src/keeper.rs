@@ -264,7 +264,7 @@ async fn renew(
             Duty::Drain => shard.borrow_mut().drain(),
             Duty::Settle(until) => {
                 // The log's progress wakes the worker, not this.
-                shard.borrow_mut().flush();
+                shard.borrow_mut().flush(false);
                 tokio::time::sleep_until(until.into()).await;
             }
             Duty::Release(patience) => {

@@ -34,6 +34,8 @@ use crate::{
 const SEAL_BYTES: usize = 1 << 20;
 /// An open block of this length is not kept waiting for more.
 const WORTH_BYTES: usize = 64 << 10;
+/// One of so many records isn't either, however busy the worker is.
+const WORTH_RECORDS: u64 = 200;
 /// A record's body stays below this, with room for the expiries that a command may add.
 const RECORD_MAX_BYTES: usize = MAX_BODY_BYTES - (1 << 20);
 /// What a command that may take more memory is answered when there is none.
@@ -471,12 +473,14 @@ impl Shard {
 
     /// End of the turn: hands the open block to the log, if it is worth a block. A block costs the same whether it holds one
     /// record or hundreds: while others are on their way, the next one waits until it holds as many records as they do, or until
-    /// they are durable. So a lone write leaves at once, and under load there are few, large blocks.
-    pub fn flush(&mut self) {
+    /// they are durable; while the worker is `busy`, that is, more may come at once, also until it is worth it by itself.
+    /// So a lone write leaves at once, and under load there are few, large blocks.
+    pub fn flush(&mut self, busy: bool) {
         let Some(term) = &self.term else { return };
         let sealed = term.in_flight.back().map_or(self.durable, |(last, _)| *last);
         let (open, on_way) = (self.builder.tail() - sealed, sealed - self.durable);
-        let enough = open >= on_way || self.builder.len_bytes() > WORTH_BYTES;
+        let many = open >= on_way && (!busy || open >= WORTH_RECORDS);
+        let enough = many || self.builder.len_bytes() > WORTH_BYTES;
         if enough && term.in_flight.len() < self.config.in_flight_blocks {
             self.seal();
         }

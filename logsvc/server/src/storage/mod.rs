@@ -6,6 +6,9 @@
 mod keys;
 mod open;
 mod positions;
+mod wal_format;
+mod wal_room;
+mod wal_tail;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +21,7 @@ use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteOptio
 use keys::{Tag, checkpoint_key, entry_index, entry_key, meta_key};
 pub use open::{OpenError, StorageConfig, has_lost_its_wal, set_aside};
 use positions::Positions;
+use wal_room::WalRoom;
 
 use crate::metric_names;
 
@@ -25,6 +29,8 @@ use crate::metric_names;
 pub struct RocksStorage {
     db: DB,
     positions: Mutex<Positions>,
+    /// Held while anything is written.
+    room: Mutex<WalRoom>,
     failed: Mutex<Option<String>>,
     reads: AtomicU64,
 }
@@ -33,8 +39,8 @@ impl RocksStorage {
     /// Opens or creates the database in `path`.
     pub fn open(path: &Path, config: &StorageConfig) -> Result<Self, OpenError> {
         let db = open::open(path, config)?;
-        let storage = Self { db, positions: Mutex::default(), failed: Mutex::new(None), reads: 0.into() };
-        Ok(storage)
+        let room = Mutex::new(WalRoom::new(path));
+        Ok(Self { db, positions: Mutex::default(), room, failed: Mutex::new(None), reads: 0.into() })
     }
 
     /// How often entries were read.
@@ -62,6 +68,7 @@ impl RocksStorage {
         if self.failed.lock().is_some() {
             return;
         }
+        let _room = self.room.lock();
         for name in [keys::LOG, keys::META] {
             if let Ok(family) = self.family(name)
                 && let Err(error) = self.db.flush_cf(family)
@@ -212,6 +219,8 @@ impl RocksStorage {
         let mut options = WriteOptions::default();
         options.set_sync(sync);
         let begin = std::time::Instant::now();
+        let mut room = self.room.lock();
+        room.prepare(merged.size_in_bytes());
         self.db.write_opt(merged, &options).map_err(|error| StorageError::Failed(error.to_string()))?;
         if sync {
             metric_names::synced(begin.elapsed(), batches.len(), payload);

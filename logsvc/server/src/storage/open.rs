@@ -39,6 +39,7 @@ pub(super) fn open(path: &Path, config: &StorageConfig) -> Result<DB, OpenError>
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    super::wal_tail::settle(path)?;
     // A torn write at the end is a crash and cut off; damage further inside is an error, never a silent end of the log.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_max_background_jobs(config.background_jobs);

@@ -247,7 +247,7 @@ impl Node {
             self.live(now, at, log, token, &mut out);
             self.run_commands(now);
         }
-        self.shard.flush();
+        self.shard.flush(false);
         self.hear_log();
         self.send_blocks(now, at, token, &mut out);
         if now < self.cut_until {
@@ -363,7 +363,7 @@ impl Node {
         let epoch = self.shard.epoch().unwrap_or(0);
         match duty {
             Duty::Wait(_) => {}
-            Duty::Settle(_) => self.shard.flush(),
+            Duty::Settle(_) => self.shard.flush(false),
             Duty::Drain => self.shard.drain(),
             Duty::Renew(patience) => {
                 if self.mistake == Mistake::BelievesInWhatItSent {
