@@ -32,11 +32,19 @@ pub struct Snapshotter {
     demands: mpsc::Receiver<Demand>,
 }
 
+/// After a snapshot, the log's size alone causes none for so many times as long as that one took: so making them takes a fifth of
+/// the time at most, however much is written.
+const REST: u32 = 4;
+/// Unless the log has grown to so many times the size that is worth a snapshot.
+const OVERDUE: u64 = 4;
+
 /// What the schedule remembers of a shard.
 struct Shard {
     id: u32,
     /// When the newest snapshot was made, or found by this process.
     last: Option<Instant>,
+    /// How long that took here.
+    took: Duration,
     /// Log bytes right after the last snapshot.
     log_bytes: u64,
     failures_in_a_row: u32,
@@ -184,7 +192,7 @@ impl Snapshotter {
             Ok(made) => {
                 let log_bytes = self.maker.log.describe(id).await.map_or(0, |log| log.bytes);
                 if let Some(shard) = self.shards.get_mut(index) {
-                    shard.succeeded(log_bytes);
+                    shard.succeeded(log_bytes, started.elapsed());
                 }
                 Ok(self.succeeded(id, &made, started.elapsed()))
             }
@@ -270,14 +278,18 @@ fn describe_manifest(status: &mut ShardStatus, manifest: &snapshot_repo::Manifes
 
 impl Shard {
     fn new(id: u32) -> Self {
-        Self { id, last: None, log_bytes: 0, failures_in_a_row: 0, not_before: None }
+        Self { id, last: None, took: Duration::ZERO, log_bytes: 0, failures_in_a_row: 0, not_before: None }
     }
 
     fn is_due(&self, config: &SnapshotterConfig, behind: u64, log_bytes: u64) -> bool {
         if behind == 0 || self.not_before.is_some_and(|time| Instant::now() < time) {
             return false;
         }
-        let by_size = config.log_bytes > 0 && log_bytes.saturating_sub(self.log_bytes) >= config.log_bytes;
+        let grown = log_bytes.saturating_sub(self.log_bytes);
+        let has_rested = self.last.is_none_or(|last| last.elapsed() >= self.took * REST);
+        let is_worth =
+            grown >= config.log_bytes && (has_rested || grown >= config.log_bytes.saturating_mul(OVERDUE));
+        let by_size = config.log_bytes > 0 && is_worth;
         let by_time =
             !config.interval.is_zero() && self.last.is_some_and(|last| last.elapsed() >= config.interval);
         by_size || by_time
@@ -289,8 +301,9 @@ impl Shard {
     }
 
     /// The schedule starts anew.
-    fn succeeded(&mut self, log_bytes: u64) {
+    fn succeeded(&mut self, log_bytes: u64, took: Duration) {
         self.last = Some(Instant::now());
+        self.took = took;
         self.log_bytes = log_bytes;
         self.failures_in_a_row = 0;
         self.not_before = None;
@@ -301,5 +314,27 @@ impl Shard {
         let doubled = first_pause.saturating_mul(1 << self.failures_in_a_row.min(16));
         self.failures_in_a_row += 1;
         self.not_before = Some(Instant::now() + doubled.min(longest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_s_size_leaves_time_for_others() {
+        let config =
+            SnapshotterConfig { log_bytes: 100, interval: Duration::ZERO, ..SnapshotterConfig::default() };
+        let mut shard = Shard::new(0);
+        assert!(!shard.is_due(&config, 1, 99));
+        assert!(shard.is_due(&config, 1, 100));
+        shard.succeeded(20, Duration::ZERO);
+        assert!(!shard.is_due(&config, 1, 119));
+        assert!(shard.is_due(&config, 1, 120));
+        assert!(!shard.is_due(&config, 0, 120), "nothing new");
+        // One that took an hour: the next one waits, until the log is four times as long as it should be.
+        shard.succeeded(20, Duration::from_secs(3600));
+        assert!(!shard.is_due(&config, 1, 419));
+        assert!(shard.is_due(&config, 1, 420));
     }
 }
