@@ -8,7 +8,7 @@ use std::time::Instant;
 use logsvc_api::ShardId;
 use parking_lot::Mutex;
 use proxy_shard::{Observers, Orders, Role, ShardStatus};
-use proxy_store::SLOTS;
+use proxy_store::{SLOTS, slot_of};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -97,6 +97,12 @@ impl Shared {
     #[inline]
     pub(crate) fn shard_of(&self, slot: u16) -> ShardId {
         u32::from(slot) * self.shards / u32::from(SLOTS)
+    }
+
+    /// The shard of a key.
+    #[inline]
+    pub(crate) fn shard_of_key(&self, key: &[u8]) -> ShardId {
+        if self.shards == 1 { 0 } else { self.shard_of(slot_of(key)) }
     }
 
     /// The first slot of a shard.

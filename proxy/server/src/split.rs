@@ -6,7 +6,6 @@ use logsvc_api::ShardId;
 use proxy_commands::{Merge, Row};
 use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_shard::Unserved;
-use proxy_store::slot_of;
 
 use crate::conn::{Batch, Conn, Merging};
 use crate::dispatch::{self, CROSSSLOT, Flow};
@@ -56,7 +55,7 @@ pub(crate) fn keys_from(
     let mut pieces: Vec<Piece> = Vec::new();
     let mut order: Vec<u32> = Vec::new();
     for at in (first..args.len()).step_by(step) {
-        let shard = worker.shared.shard_of(slot_of(args.at(at)));
+        let shard = worker.shared.shard_of_key(args.at(at));
         let piece = pieces.iter().position(|piece| piece.shard == shard).unwrap_or_else(|| {
             let mut head = OwnedArgs::default();
             args.iter().take(first).for_each(|arg| head.push(arg));

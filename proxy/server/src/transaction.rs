@@ -8,7 +8,6 @@ use proxy_commands::{Flags, Id, Routing, Row};
 use proxy_engine::Run;
 use proxy_resp::{Args, OwnedArgs, Reply};
 use proxy_shard::{OUT_OF_MEMORY, Room, Unserved};
-use proxy_store::slot_of;
 
 use crate::committer;
 use crate::conn::{Batch, Conn, Merging};
@@ -188,7 +187,7 @@ enum Target {
 /// The shard that a queued command needs.
 fn target(worker: &Worker, session: &Session, row: &Row, args: Args<'_>) -> Target {
     if row.id == Id::Debug && args.len() == 3 && args.at(1).eq_ignore_ascii_case(b"object") {
-        return Target::Shard(worker.shared.shard_of(slot_of(args.at(2))));
+        return Target::Shard(worker.shared.shard_of_key(args.at(2)));
     }
     if row.routing == Routing::Session || matches!(proxy_engine::handler(row.id), Run::Session) {
         return Target::None;
@@ -246,7 +245,7 @@ pub(crate) fn watch(
     let mut by_shard: Vec<(ShardId, Vec<Vec<u8>>)> = Vec::new();
     for key in args.iter().skip(1) {
         session.watched_keys += 1;
-        let shard = if worker.shared.shards == 1 { 0 } else { worker.shared.shard_of(slot_of(key)) };
+        let shard = worker.shared.shard_of_key(key);
         match by_shard.iter_mut().find(|(s, _)| *s == shard) {
             Some((_, keys)) => keys.push(key.to_vec()),
             None => by_shard.push((shard, vec![key.to_vec()])),

@@ -14,7 +14,6 @@ use logsvc_api::ShardId;
 use proxy_commands::Id;
 use proxy_resp::{OwnedArgs, split_reply};
 use proxy_shard::WatchId;
-use proxy_store::slot_of;
 
 use super::target::{Broken, Target};
 use super::{Order, error};
@@ -84,10 +83,9 @@ impl<'a> Moving<'a> {
     }
 
     fn by_shard(&self, keys: &[Vec<u8>]) -> BTreeMap<ShardId, Vec<usize>> {
-        let shared = &self.worker.shared;
         let mut found: BTreeMap<ShardId, Vec<usize>> = BTreeMap::new();
         for (at, key) in keys.iter().enumerate() {
-            let shard = if shared.shards == 1 { 0 } else { shared.shard_of(slot_of(key)) };
+            let shard = self.worker.shared.shard_of_key(key);
             found.entry(shard).or_default().push(at);
         }
         found
